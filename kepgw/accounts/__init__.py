@@ -1,0 +1,1 @@
+"""accounts: addresses, rights and passwords; rules without input, output or clock."""

@@ -1,0 +1,1 @@
+"""app: configuration, wiring and the ``kepgw`` command; the only room that knows all others."""
