@@ -1,0 +1,114 @@
+"""The peers of this provider and the answer to "whose is this address"."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from kepgw.errors import ConfigurationError, SignatureInvalid
+from kepgw.interop.card import Card, read_card
+from kepgw.interop.desk import Route
+from kepgw.interop.providers import Provider, owner_of
+from kepgw.refusals import Refusal
+from kepgw.store.engine import Change, Store, Tx
+from kepgw.store.ids import micros
+
+
+class Peers:
+    """Peers by domain, kept in step with the store; the known providers and our own domain beside them."""
+
+    def __init__(self, store: Store, own_domain: str, own_service_address: str, providers: Mapping[str, Provider]) -> None:
+        self.own_domain = own_domain
+        self.own_service_address = own_service_address
+        self._store = store
+        self._providers = dict(providers)
+        self._cards: dict[str, Card] = {}
+
+    async def start(self) -> None:
+        """Load the peers and follow changes."""
+        await self.load()
+        self._store.subscribe(self._on_change)
+
+    async def load(self) -> None:
+        """Read all cards from the store."""
+        self._take(await self._store.read(all_cards))
+
+    def _take(self, cards: list[str]) -> None:
+        read = [read_card(text) for text in cards]
+        self._cards = {card.domain: card for card in read}
+
+    def _on_change(self, change: Change) -> None:
+        if change.topic == "peer":
+            self._take(self._store.read_now(all_cards))
+
+    def card(self, domain: str) -> Card | None:
+        """The card of a provider's domain. A provider that has ended has none, whatever its card says."""
+        provider = self._providers.get(domain)
+        return None if provider and provider.state == "ended" else self._cards.get(domain)
+
+    def by_service_address(self, address: str) -> Card | None:
+        """The peer whose service address this is."""
+        for card in self._cards.values():
+            if card.service_address == address.lower():
+                return self.card(card.domain)
+        return None
+
+    def owner(self, address: str) -> str:
+        """The domain of the provider that an address belongs to; ours or a known one.
+
+        Raises Refusal: not-kep-address, provider-ended, unknown-provider or no-peer.
+        """
+        domain = owner_of(address)
+        if domain == self.own_domain:
+            return domain
+        provider = self._providers.get(domain)
+        if provider is not None and provider.state == "ended":  # ended wins over a card
+            raise Refusal("provider-ended", f"{domain} ended", recipient=address, provider=provider.name)
+        if domain in self._cards:
+            return domain
+        if provider is not None:
+            raise Refusal("no-peer", f"no card of {domain}", recipient=address)
+        raise Refusal("unknown-provider", f"no provider {domain}", recipient=address)
+
+    def route(self, domain: str) -> Route | None:
+        """Where a peer takes mail, or None when it is no longer a peer."""
+        card = self.card(domain)
+        if card is None:
+            return None
+        return Route(domain, card.relay_host, card.relay_port, hashlib.sha256(card.tls_certificate).hexdigest())
+
+
+def signed_by(card: Card, signer: bytes) -> None:
+    """Hold a signer's certificate (DER) against a card. Raises SignatureInvalid(check="signer")."""
+    if signer != card.process_chain[0]:
+        raise SignatureInvalid(f"the signer is not the process certificate of {card.domain}", check="signer")
+
+
+def all_cards(tx: Tx) -> list[str]:
+    """The cards of all peers as TOML text, by domain."""
+    return [row[0] for row in tx.rows("SELECT card FROM peer ORDER BY domain")]
+
+
+def add_peer(tx: Tx, text: str, own_domain: str, at: datetime) -> Card:
+    """Take a peer's card in, or replace it. Raises ConfigurationError."""
+    card = read_card(text)
+    if own_domain in card.domains:
+        raise ConfigurationError("this card names our own domain; a provider is not its own peer")
+    tx.run("DELETE FROM peer WHERE domain = ?", card.domain)
+    taken = tx.row("SELECT domain FROM peer WHERE service_address = ?", card.service_address)
+    if taken:
+        raise ConfigurationError(f"the service address {card.service_address} belongs to the peer {taken[0]}")
+    tx.run(
+        "INSERT INTO peer (domain, service_address, card, added) VALUES (?, ?, ?, ?)",
+        card.domain,
+        card.service_address,
+        text,
+        micros(at),
+    )
+    tx.announce("peer", 0)
+    return card
+
+
+def remove_peer(tx: Tx, domain: str) -> bool:
+    """Forget a peer; False when there is none of that domain."""
+    tx.announce("peer", 0)
+    return tx.run("DELETE FROM peer WHERE domain = ?", domain) > 0

@@ -1,0 +1,236 @@
+"""The one description of the schema. Alembic migrations are written from it and a test holds them together.
+
+``month`` (``yyyymm`` of T0, the submission time, UTC) is part of the primary key of every row that belongs to a
+message, so that a store with many years in it can be partitioned; keys that must be unique over all time stand in
+``idempotency``. Times are integers, microseconds since 1970 UTC. Identifiers are 63-bit integers (kepgw.store.ids).
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
+
+metadata = MetaData()
+
+Big = BigInteger().with_variant(Integer(), "sqlite")  # SQLite makes a rowid of INTEGER only
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", Text, primary_key=True),  # "evidence": the gap-free evidence sequence of this provider
+    Column("value", Big, nullable=False),
+)
+
+account = Table(
+    "account",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("address", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),  # active | disabled | closed
+    Column("created", Big, nullable=False),
+)
+
+operator = Table(
+    "operator",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("account", Big, ForeignKey("account.id"), nullable=False),
+    Column("login", Text, nullable=False, unique=True),  # "address" (the main one) or "address/operator"
+    Column("name", Text, nullable=False),
+    Column("rights", Big, nullable=False),  # kepgw.accounts.rights.Right
+    Column("state", Text, nullable=False),  # active | disabled
+    Column("argon2", Text, nullable=False),
+    Column("scram_sha256", Text, nullable=False),
+    Column("created", Big, nullable=False),
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("id", Big, primary_key=True),
+    Column("size", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# octets in pieces, so that neither a write nor a read ever holds a whole large message
+blob_chunk = Table(
+    "blob_chunk",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("blob", Big, primary_key=True),
+    Column("seq", Big, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# a readable message (original, dispatch, receipt): spans over blobs, and what IMAP shows of it, rendered once
+content = Table(
+    "content",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("id", Big, primary_key=True),
+    Column("size", Big, nullable=False),
+    Column("spans", Text, nullable=False),  # JSON [[blob, offset, length], ...]
+    Column("header", LargeBinary, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("bodystructure", LargeBinary, nullable=False),
+    Column("tree", LargeBinary, nullable=False),
+)
+
+message = Table(
+    "message",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("id", Big, primary_key=True),
+    Column("direction", Text, nullable=False),  # out: submitted here | in: came from a peer
+    Column("account", Big),  # of the sender, direction out
+    Column("operator", Big),
+    Column("peer", Text),  # the sending provider, direction in
+    Column("sender", Text, nullable=False),
+    Column("sender_name", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("ua_message_id", Text, nullable=False),  # Message-ID of the original, as received, without brackets changed
+    Column("t0", Big, nullable=False),
+    Column("size", Big, nullable=False),
+    Column("eight_bit", Big, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the sealed form
+    Column("content", Big),  # the original
+    Column("facts", Text, nullable=False),  # JSON: To, Cc, X-TR-REM-*, DSN parameters, authentication
+    Column("state", Text, nullable=False),  # accepted | refused
+    Index("message_by_account", "account", "t0"),
+)
+
+dispatch = Table(
+    "dispatch",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("id", Big, primary_key=True),
+    Column("message", Big, nullable=False),
+    Column("remmd_id", Text, nullable=False),  # MessageIdentifierByREMMD, TS 102 640-2 B.1.15
+    Column("evidence_id", Text, nullable=False),  # of evidence 10, fixed before the 250
+    Column("blind", Big, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("state", Text, nullable=False),  # accepted | issued | received
+    Column("content", Big),  # the sealed dispatch
+    Column("issued", Big),
+    Index("dispatch_by_message", "month", "message"),
+)
+
+recipient = Table(
+    "recipient",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("dispatch", Big, primary_key=True),
+    Column("ordinal", Big, primary_key=True),  # 1-based, the index in RecipientsDetails of every evidence
+    Column("address", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("account", Big),  # when the mailbox is here
+    Column("state", Text, nullable=False),  # kepgw.journey.states
+    Column("changed", Big, nullable=False),
+    Column("proofs", Text, nullable=False),  # KEP codes seen so far, space separated
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("month", Big, primary_key=True),
+    Column("id", Text, primary_key=True),  # EvidenceIdentifier
+    Column("seq", Big, nullable=False, unique=True),
+    Column("dispatch", Big),  # none for evidence 11 of a message refused whole
+    Column("message", Big, nullable=False),
+    Column("ordinal", Big),  # the recipient it refers to; none: all of its issuer
+    Column("code", Big, nullable=False),
+    Column("issuer", Text, nullable=False),  # provider domain
+    Column("own", Big, nullable=False),
+    Column("event_time", Big, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("blob", Big, nullable=False),  # the XML octets, as signed
+    Column("receipt", Big),  # content that carries it
+    Index("evidence_by_message", "month", "message"),
+)
+
+mailbox = Table(
+    "mailbox",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("account", Big, ForeignKey("account.id"), nullable=False),
+    Column("name", Text, nullable=False),  # UTF-8, "/" separates levels
+    Column("special_use", Text, nullable=False),  # \Sent ... or ""
+    Column("uidvalidity", Big, nullable=False),
+    Column("uidnext", Big, nullable=False),
+    Column("modseq", Big, nullable=False),
+    Column("subscribed", Big, nullable=False),
+    Index("mailbox_by_name", "account", "name", unique=True),
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    Column("mailbox", Big, primary_key=True),
+    Column("uid", Big, primary_key=True),
+    Column("month", Big, primary_key=True),
+    Column("content", Big, nullable=False),
+    Column("size", Big, nullable=False),
+    Column("kind", Text, nullable=False),  # dispatch | original | receipt | mail
+    Column("message", Big),  # none for drafts and other mail of the user's own
+    Column("dispatch", Big),
+    Column("ordinal", Big),
+    Column("internal_date", Big, nullable=False),
+    Column("flags", Text, nullable=False),  # system flags and keywords, space separated, sorted
+    Column("modseq", Big, nullable=False),
+    Column("served", Big),  # when its body was first given to an operator with the read right
+    Column("recent", Big, nullable=False),
+    Index("mail_by_message", "month", "message"),
+    sqlite_with_rowid=False,
+)
+
+task = Table(
+    "task",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("month", Big, nullable=False),
+    Column("message", Big, nullable=False),
+    Column("dispatch", Big),
+    Column("lane", Text, nullable=False),  # what it waits in line with: "sign", "timer", or a peer's domain
+    Column("due", Big, nullable=False),
+    Column("deadline", Big),
+    Column("attempts", Big, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Column("created", Big, nullable=False),
+    Index("task_by_due", "lane", "due"),
+    Index("task_by_message", "month", "message"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("month", Big, nullable=False),
+    Column("ref", Big, nullable=False),
+    Column("mark", LargeBinary, nullable=False),  # what must be equal for a repetition to be the same thing
+    sqlite_with_rowid=False,
+)
+
+peer = Table(
+    "peer",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("service_address", Text, nullable=False, unique=True),
+    Column("card", Text, nullable=False),  # the provider card as received, TOML
+    Column("added", Big, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("time", Big, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("audit_by_time", "time"),
+)

@@ -1,0 +1,141 @@
+"""The queue: durable work that waits for its time."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from kepgw.store.engine import Row, Tx
+from kepgw.store.ids import micros, moment
+
+SIGN: Final = "sign"  # lane of work that needs a signature
+TIMER: Final = "timer"  # lane of windows that end; relay work waits in the lane of its peer
+
+
+class Kind(StrEnum):
+    """What a task does."""
+
+    ISSUE = "issue"  # evidence 10 and the dispatch
+    EVIDENCE = "evidence"  # one evidence with its receipt
+    RELAY = "relay"  # a dispatch to a peer
+    RECEIPT = "receipt"  # a receipt to a peer
+    ANSWER_WINDOW = "answer-window"
+    DELIVERY_WINDOW = "delivery-window"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work. ``payload`` is JSON data, its keys belong to the kind."""
+
+    kind: Kind
+    month: int
+    message: int
+    dispatch: int | None
+    lane: str
+    due: datetime
+    payload: dict[str, Any]
+    created: datetime
+    deadline: datetime | None = None
+    attempts: int = 0
+    last_error: str = ""
+    id: int = 0
+
+
+_COLUMNS: Final = "kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error, id"
+
+
+def add(tx: Tx, task: Task) -> None:
+    """Put a task into the queue."""
+    tx.run(
+        "INSERT INTO task (kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        task.kind.value,
+        task.month,
+        task.message,
+        task.dispatch,
+        task.lane,
+        micros(task.due),
+        json.dumps(task.payload, ensure_ascii=False),
+        micros(task.created),
+        None if task.deadline is None else micros(task.deadline),
+        task.attempts,
+        task.last_error,
+    )
+    tx.announce("task", 0)
+
+
+def due_lanes(tx: Tx, at: datetime) -> list[str]:
+    """The lanes that have work due."""
+    rows = tx.rows("SELECT lane, min(due) FROM task GROUP BY lane")  # a loose scan of the index (lane, due)
+    return [lane for lane, due in rows if due <= micros(at)]
+
+
+def due_tasks(tx: Tx, lane: str, at: datetime, limit: int) -> list[Task]:
+    """Work of a lane that is due, the oldest first."""
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM task WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?",  # noqa: S608
+        lane,
+        micros(at),
+        limit,
+    )
+    return [_task(row) for row in rows]
+
+
+def next_due(tx: Tx, after: datetime) -> datetime | None:
+    """When the next task that is not due yet will be."""
+    lanes = [row[0] for row in tx.rows("SELECT DISTINCT lane FROM task")]
+    found = [
+        row[0]
+        for lane in lanes
+        if (row := tx.row("SELECT min(due) FROM task WHERE lane = ? AND due > ?", lane, micros(after))) and row[0]
+    ]
+    return moment(min(found)) if found else None
+
+
+def postpone(tx: Tx, task: Task, due: datetime, reason: str) -> None:
+    """Try a task again later, and say why it did not work."""
+    tx.run(
+        "UPDATE task SET due = ?, attempts = attempts + 1, last_error = ? WHERE id = ?", micros(due), reason[:500], task.id
+    )
+    tx.announce("task", 0)
+
+
+def finish(tx: Tx, task: Task) -> bool:
+    """Take a done task out of the queue; False when somebody else already has."""
+    return tx.run("DELETE FROM task WHERE id = ?", task.id) > 0
+
+
+def queue(tx: Tx, limit: int = 1000) -> list[Task]:
+    """The queue as an administrator sees it, by due time."""
+    return [_task(row) for row in tx.rows(f"SELECT {_COLUMNS} FROM task ORDER BY due LIMIT ?", limit)]  # noqa: S608
+
+
+def retry_now(tx: Tx, at: datetime, task_id: int | None = None) -> int:
+    """Make waiting relay and signing work due at once (windows keep their time). Returns how many."""
+    tx.announce("task", 0)
+    return tx.run(
+        "UPDATE task SET due = ? WHERE lane <> 'timer' AND due > ? AND (? IS NULL OR id = ?)",
+        micros(at),
+        micros(at),
+        task_id,
+        task_id,
+    )
+
+
+def waiting(tx: Tx) -> int:
+    """How many signing tasks wait: the debt that intake is measured against."""
+    row = tx.row("SELECT count(*) FROM task WHERE lane = ?", SIGN)
+    return int(row[0]) if row else 0
+
+
+def _task(row: Row) -> Task:
+    return Task(
+        Kind(row[0]),
+        *row[1:5],
+        moment(row[5]),
+        json.loads(row[6]),
+        moment(row[7]),
+        None if row[8] is None else moment(row[8]),
+        *row[9:],
+    )
