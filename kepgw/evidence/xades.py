@@ -1,0 +1,196 @@
+"""XAdES signatures of evidence (ETSI EN 319 132-1, B-B and B-T), one enveloped signature over the whole document.
+
+This module signs; ``kepgw.evidence.xades_reader`` reads and verifies, and is offered here as well. Every signed part
+is written as the canonical string that it is signed as: only the evidence itself goes through canonicalisation, and
+what is the same for every signature of a key is made once.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from asn1crypto import core
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from lxml import etree
+
+from kepgw.errors import FormatError
+from kepgw.evidence.algorithms import DIGESTS, SIGNATURES
+from kepgw.evidence.markup import DECLARATION, parse, write_time
+from kepgw.evidence.xades_reader import (
+    DS,
+    ENVELOPED,
+    EXCLUSIVE,
+    FILTER2,
+    FILTER2_XPATH,
+    SIGNED_PROPERTIES,
+    XADES,
+    XadesReading,
+    read,
+    stamped_octets,
+    verify,
+)
+
+__all__ = ["Signer", "Stamp", "XadesReading", "read", "sign", "stamped_octets", "verify"]
+
+Stamp = Callable[[bytes], bytes]
+"""Takes a SHA-256 digest, gives an RFC 3161 TimeStampToken in DER; raises StampUnavailable."""
+
+
+class Signer(Protocol):
+    """A process key. ``certificate`` and ``chain`` (intermediates, no root) are DER."""
+
+    @property
+    def certificate(self) -> bytes:
+        """The leaf in DER."""
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The intermediates in DER, nearest first."""
+
+    @property
+    def algorithm(self) -> str:
+        """A key of ``algorithms.SIGNATURES``."""
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature over ``data``, hashed by the key itself; ECDSA in DER. Raises SigningUnavailable."""
+
+
+_REFERENCE_TRANSFORMS = {
+    True: f'<ds:Transform Algorithm="{ENVELOPED}"></ds:Transform>',
+    False: (
+        f'<ds:Transform Algorithm="{FILTER2}"><dsig-filter2:XPath xmlns:dsig-filter2="{FILTER2}" Filter="subtract">'
+        f"{FILTER2_XPATH}</dsig-filter2:XPath></ds:Transform>"
+    ),
+}
+_EXCLUSIVE_TRANSFORM = f'<ds:Transform Algorithm="{EXCLUSIVE}"></ds:Transform>'
+_SHA256 = f'<ds:DigestMethod Algorithm="{DIGESTS["sha256"]}"></ds:DigestMethod>'
+
+
+class _Fixed(NamedTuple):
+    """What every signature of one key shares."""
+
+    signed_info: str  # up to the Id of the first reference
+    certificate: str  # SigningCertificateV2
+    key_info: str
+    coordinate: int  # octets of r and of s; 0 for RSA
+
+
+def issuer_serial(certificate: bytes) -> bytes:
+    """DER IssuerSerial of a certificate (RFC 5035 5), as IssuerSerialV2 carries it (EN 319 132-1 5.2.2)."""
+    leaf = asn1_x509.Certificate.load(certificate)
+    # [4] EXPLICIT directoryName, in GeneralNames, beside the serial number
+    name = asn1_x509.GeneralName(name="directory_name", value=leaf.issuer).dump()
+    names: bytes = asn1_x509.GeneralNames([asn1_x509.GeneralName.load(name)]).dump()
+    serial: bytes = core.Integer(leaf.serial_number).dump()
+    return b"0" + _length(len(names) + len(serial)) + names + serial
+
+
+def _length(size: int) -> bytes:
+    """DER length octets (X.690 8.1.3)."""
+    if size < 128:
+        return bytes([size])
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([128 | len(octets)]) + octets
+
+
+@lru_cache(maxsize=64)
+def _fixed(certificate: bytes, chain: tuple[bytes, ...], algorithm: str) -> _Fixed:
+    key = x509.load_der_x509_certificate(certificate).public_key()
+    coordinate = (key.curve.key_size + 7) // 8 if isinstance(key, ec.EllipticCurvePublicKey) else 0
+    if (SIGNATURES[algorithm].family == "ecdsa") != bool(coordinate):
+        raise ValueError(f"{algorithm} with a key of another kind")
+    digest = base64.b64encode(hashlib.sha512(certificate).digest()).decode()
+    return _Fixed(
+        signed_info=(
+            f'<ds:SignedInfo xmlns:ds="{DS}">'
+            f'<ds:CanonicalizationMethod Algorithm="{EXCLUSIVE}"></ds:CanonicalizationMethod>'
+            f'<ds:SignatureMethod Algorithm="{SIGNATURES[algorithm].uri}"></ds:SignatureMethod>'
+        ),
+        certificate=(
+            "<xades:SigningCertificateV2><xades:Cert><xades:CertDigest>"
+            f'<ds:DigestMethod xmlns:ds="{DS}" Algorithm="{DIGESTS["sha512"]}"></ds:DigestMethod>'
+            f'<ds:DigestValue xmlns:ds="{DS}">{digest}</ds:DigestValue></xades:CertDigest>'
+            f"<xades:IssuerSerialV2>{base64.b64encode(issuer_serial(certificate)).decode()}</xades:IssuerSerialV2>"
+            "</xades:Cert></xades:SigningCertificateV2>"
+        ),
+        key_info="<ds:KeyInfo><ds:X509Data>"
+        + "".join(
+            f"<ds:X509Certificate>{base64.b64encode(one).decode()}</ds:X509Certificate>"
+            for one in (certificate, *chain)
+        )
+        + "</ds:X509Data></ds:KeyInfo>",
+        coordinate=coordinate,
+    )
+
+
+def sign(xml: bytes, signer: Signer, at: datetime, stamp: Stamp | None, *, enveloped: bool = True) -> bytes:
+    """``xml`` with one XAdES signature as the last child of its root; B-T when ``stamp`` is given, else B-B.
+
+    ``at`` becomes SigningTime. ``enveloped`` chooses the enveloped-signature transform, else XPath Filter 2.
+    The document is written in canonical form, without comments. Equal input gives equal identifiers. Raises
+    FormatError for what is no XML or is signed already, and what the signer and the stamp raise.
+    """
+    tree = parse(xml)
+    if next(tree.iter(f"{{{DS}}}Signature"), None) is not None:
+        raise FormatError("signed already")
+    canonical = etree.tostring(tree, method="c14n", exclusive=True, with_comments=False)
+    if not canonical.endswith(b">") or canonical.endswith(b"?>"):
+        raise FormatError("a processing instruction behind the root")
+    digest = hashlib.sha256(canonical).digest()
+    fixed = _fixed(signer.certificate, signer.chain, signer.algorithm)
+    own = hashlib.sha256(digest + fixed.certificate.encode() + write_time(at).encode()).hexdigest()[:32]
+    properties = (
+        f'<xades:SignedProperties xmlns:xades="{XADES}" Id="xades-id-{own}"><xades:SignedSignatureProperties>'
+        f"<xades:SigningTime>{write_time(at)}</xades:SigningTime>{fixed.certificate}"
+        "</xades:SignedSignatureProperties><xades:SignedDataObjectProperties>"
+        f'<xades:DataObjectFormat ObjectReference="#r-id-{own}-1">'
+        "<xades:MimeType>application/octet-stream</xades:MimeType></xades:DataObjectFormat>"
+        "</xades:SignedDataObjectProperties></xades:SignedProperties>"
+    )
+    signed_info = (
+        f'{fixed.signed_info}<ds:Reference Id="r-id-{own}-1" URI="">'
+        f"<ds:Transforms>{_REFERENCE_TRANSFORMS[enveloped]}{_EXCLUSIVE_TRANSFORM}</ds:Transforms>{_SHA256}"
+        f"<ds:DigestValue>{base64.b64encode(digest).decode()}</ds:DigestValue></ds:Reference>"
+        f'<ds:Reference Type="{SIGNED_PROPERTIES}" URI="#xades-id-{own}">'
+        f"<ds:Transforms>{_EXCLUSIVE_TRANSFORM}</ds:Transforms>{_SHA256}"
+        f"<ds:DigestValue>{base64.b64encode(hashlib.sha256(properties.encode()).digest()).decode()}</ds:DigestValue>"
+        "</ds:Reference></ds:SignedInfo>"
+    )
+    value = base64.b64encode(_value(signer.sign(signed_info.encode()), fixed.coordinate)).decode()
+    value_element = f'<ds:SignatureValue xmlns:ds="{DS}" Id="value-id-{own}">{value}</ds:SignatureValue>'
+    signature = (
+        f'<ds:Signature xmlns:ds="{DS}" Id="id-{own}">{signed_info}{value_element}{fixed.key_info}<ds:Object>'
+        f'<xades:QualifyingProperties xmlns:xades="{XADES}" Target="#id-{own}">'
+        f"{properties}{_unsigned(value_element, own, stamp)}"
+        "</xades:QualifyingProperties></ds:Object></ds:Signature>"
+    )
+    root_end = canonical.rindex(b"</")
+    return DECLARATION + canonical[:root_end] + signature.encode() + canonical[root_end:]
+
+
+def _value(signature: bytes, coordinate: int) -> bytes:
+    """The signature as XML carries it: ECDSA as r and s side by side (RFC 9231 2.3.6)."""
+    if not coordinate:
+        return signature
+    r, s = decode_dss_signature(signature)
+    return r.to_bytes(coordinate, "big") + s.to_bytes(coordinate, "big")
+
+
+def _unsigned(value_element: str, own: str, stamp: Stamp | None) -> str:
+    """SignatureTimeStamp over the canonical SignatureValue (EN 319 132-1 5.3)."""
+    if stamp is None:
+        return ""
+    token = stamp(hashlib.sha256(value_element.encode()).digest())
+    return (
+        "<xades:UnsignedProperties><xades:UnsignedSignatureProperties>"
+        f'<xades:SignatureTimeStamp Id="TS-{own}">'
+        f'<ds:CanonicalizationMethod Algorithm="{EXCLUSIVE}"></ds:CanonicalizationMethod>'
+        f'<xades:EncapsulatedTimeStamp Id="ETS-{own}">{base64.b64encode(token).decode()}</xades:EncapsulatedTimeStamp>'
+        "</xades:SignatureTimeStamp></xades:UnsignedSignatureProperties></xades:UnsignedProperties>"
+    )

@@ -1,0 +1,351 @@
+"""Reading and verifying the XAdES signature of an evidence.
+
+Security rules, decided here. Signature wrapping: exactly one ds:Signature in the document, child of the root; exactly
+two references, ``URI=""`` and the SignedProperties that stand inside this very signature; elements are found by
+place, never by Id, and an Id that stands twice is refused. Transforms: only enveloped-signature or its Filter 2 twin,
+then a canonicalisation. SHA-1 is in no table. The signer is the certificate that the signed SigningCertificate names;
+KeyInfo only carries it. Certificate paths and time stamps are judged elsewhere (kepgw.trust).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from asn1crypto import core
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from lxml import etree
+
+from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.evidence.algorithms import DIGEST_NAMES, SIGNATURE_NAMES, SIGNATURES
+from kepgw.evidence.markup import parse, read_base64, read_time
+
+DS = "http://www.w3.org/2000/09/xmldsig#"
+XADES = "http://uri.etsi.org/01903/v1.3.2#"
+SIGNED_PROPERTIES = "http://uri.etsi.org/01903#SignedProperties"
+ENVELOPED = DS + "enveloped-signature"
+FILTER2 = "http://www.w3.org/2002/06/xmldsig-filter2"
+FILTER2_XPATH = "/descendant::ds:Signature"
+EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
+# Canonical XML 1.0 and 1.1 differ only in xml:base and xml:id, which no evidence has; a difference can only fail
+INCLUSIVE = ("http://www.w3.org/TR/2001/REC-xml-c14n-20010315", "http://www.w3.org/2006/12/xml-c14n11")
+
+CHECK = "evidence-signature"
+MAX_CERTIFICATES = 16
+MIN_RSA_BITS = 2048  # ETSI TS 119 312 8.4
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class XadesReading:
+    """What a signature says. Only from ``verify`` is it also true."""
+
+    signer: bytes
+    """The signing certificate, DER."""
+    certificates: tuple[bytes, ...]
+    """Every certificate of KeyInfo, DER, in document order; the signer among them."""
+    signing_time: datetime | None
+    """What the signer claims, UTC; no proof of anything (TS 102 640-2 clause 6)."""
+    algorithm: str
+    """A key of ``algorithms.SIGNATURES``."""
+    tokens: tuple[bytes, ...]
+    """The RFC 3161 tokens over the signature value, DER, unjudged."""
+    stamped: bytes
+    """The canonical SignatureValue element: the octets that the tokens cover."""
+
+    @property
+    def token(self) -> bytes | None:
+        """The first signature time stamp, None when there is none."""
+        return self.tokens[0] if self.tokens else None
+
+    def stamped_digest(self, algorithm: str = "sha256") -> bytes:
+        """The digest that a token must carry as its imprint, by the token's hashlib ``algorithm``."""
+        return hashlib.new(algorithm, self.stamped).digest()
+
+
+def read(xml: bytes) -> XadesReading:
+    """What the signature of an evidence says, nothing judged. Raises FormatError when it cannot be read."""
+    try:
+        return _Signature(parse(xml)).reading()
+    except SignatureInvalid as error:
+        raise FormatError(str(error)) from error
+
+
+def verify(xml: bytes) -> XadesReading:
+    """The reading of a signature that holds over the whole document.
+
+    Raises SignatureInvalid (check ``evidence-signature``) for anything less, FormatError for what is no XML.
+    """
+    tree = parse(xml)
+    try:
+        signature = _Signature(tree)
+        signature.check()
+        reading = signature.reading()
+        # last, since it takes the signature out of the tree
+        signature.check_document()
+    except FormatError as error:
+        raise SignatureInvalid(str(error), CHECK) from error
+    return reading
+
+
+def stamped_octets(xml: bytes) -> bytes:
+    """The canonical SignatureValue, which the time-stamp token covers. Raises FormatError."""
+    return read(xml).stamped
+
+
+def canonical(element: etree._Element, method: str) -> bytes:
+    """An element in canonical form, without comments. Raises SignatureInvalid for an unknown method."""
+    if method == EXCLUSIVE:
+        return etree.tostring(element, method="c14n", exclusive=True, with_comments=False, with_tail=False)
+    if method in INCLUSIVE:
+        # a copy that declares what it inherits: inclusive form has every namespace in scope (Canonical XML 2.3)
+        alone = etree.fromstring(etree.tostring(element, with_tail=False), etree.XMLParser(resolve_entities=False))
+        return etree.tostring(alone, method="c14n", with_comments=False)
+    raise SignatureInvalid(f"canonicalisation {method[:80]!r}", CHECK)
+
+
+def _ds(name: str) -> str:
+    return f"{{{DS}}}{name}"
+
+
+def _xades(name: str) -> str:
+    return f"{{{XADES}}}{name}"
+
+
+def _only(parent: etree._Element, tag: str) -> etree._Element:
+    """The one child with this tag; two would let verifier and reader look at different ones."""
+    found = parent.findall(tag)
+    if len(found) != 1:
+        raise SignatureInvalid(f"{tag.rpartition('}')[2]} stands {len(found)} times", CHECK)
+    return found[0]
+
+
+def _octets(element: etree._Element) -> bytes:
+    if len(element):
+        raise SignatureInvalid(f"{element.tag} has content of its own", CHECK)
+    return read_base64(element.text or "")
+
+
+def _digest(parent: etree._Element, octets: bytes, what: str) -> None:
+    """Compare the DigestMethod and DigestValue of ``parent`` with ``octets``."""
+    uri = _only(parent, _ds("DigestMethod")).get("Algorithm", "")
+    if uri not in DIGEST_NAMES:
+        raise SignatureInvalid(f"digest algorithm {uri[:80]!r} of the {what}", CHECK)
+    if hashlib.new(DIGEST_NAMES[uri], octets).digest() != _octets(_only(parent, _ds("DigestValue"))):
+        raise SignatureInvalid(f"digest of the {what} differs", CHECK)
+
+
+class _Signature:
+    """The one signature of a document, its parts found by their place. Raises SignatureInvalid on the way."""
+
+    def __init__(self, tree: etree._ElementTree) -> None:
+        self.tree, self.root = tree, tree.getroot()
+        root = self.root
+        found = list(root.iter(_ds("Signature")))
+        if len(found) != 1 or found[0].getparent() is not root:
+            raise SignatureInvalid(f"{len(found)} signatures, or not a child of the root", CHECK)
+        self.element = found[0]
+        allowed = [_ds(name) for name in ("SignedInfo", "SignatureValue", "KeyInfo", "Object")]
+        if [child.tag for child in self.element] != allowed:
+            raise SignatureInvalid("parts of the signature missing, repeated or unknown", CHECK)
+        self.info, self.value, self.key_info, self.object = self.element
+        if len(list(root.iter(_xades("QualifyingProperties")))) != 1:
+            raise SignatureInvalid("not exactly one QualifyingProperties", CHECK)
+        self.qualifying = _only(self.object, _xades("QualifyingProperties"))
+        self.properties = _only(self.qualifying, _xades("SignedProperties"))
+        self.unique_ids(root)
+
+    @staticmethod
+    def unique_ids(root: etree._Element) -> None:
+        """No Id twice, whatever its case: another verifier must find by Id what we find by place."""
+        seen: set[str] = set()
+        for element in root.iter(etree.Element):
+            for name in ("Id", "ID", "id", "{http://www.w3.org/XML/1998/namespace}id"):
+                value = element.get(name)
+                if value is not None and value in seen:
+                    raise SignatureInvalid(f"Id {value[:80]!r} stands twice", CHECK)
+                if value is not None:
+                    seen.add(value)
+
+    @cached_property
+    def certificates(self) -> tuple[bytes, ...]:
+        found = [_octets(one) for one in self.key_info.iterfind(f"{_ds('X509Data')}/{_ds('X509Certificate')}")]
+        if not 1 <= len(found) <= MAX_CERTIFICATES:
+            raise SignatureInvalid(f"{len(found)} certificates in KeyInfo", CHECK)
+        return tuple(found)
+
+    @cached_property
+    def signer(self) -> bytes:
+        """The certificate that SigningCertificateV2 (or its predecessor) names (EN 319 132-1 5.2.2)."""
+        signature_properties = _only(self.properties, _xades("SignedSignatureProperties"))
+        named = [
+            one
+            for name in ("SigningCertificateV2", "SigningCertificate")
+            for one in signature_properties.findall(_xades(name))
+        ]
+        if len(named) != 1 or not len(named[0]) or named[0][0].tag != _xades("Cert"):
+            raise SignatureInvalid("not exactly one signing certificate is named", CHECK)
+        cert = named[0][0]
+        value = _only(cert, _xades("CertDigest"))
+        for certificate in self.certificates:
+            try:
+                _digest(value, certificate, "signing certificate")
+            except SignatureInvalid as error:
+                if "differs" not in str(error):
+                    raise
+                continue
+            self.issuer_serial(cert, certificate)
+            return certificate
+        raise SignatureInvalid("KeyInfo has no certificate with the signed digest", CHECK)
+
+    @staticmethod
+    def issuer_serial(cert: etree._Element, certificate: bytes) -> None:
+        """IssuerSerialV2 where given names the same certificate (RFC 5035 5)."""
+        given = cert.find(_xades("IssuerSerialV2"))
+        if given is None:
+            return
+        try:
+            leaf = asn1_x509.Certificate.load(certificate, strict=True)
+            pair = core.SequenceOf.load(_octets(given), spec=core.Any, strict=True)
+            names = asn1_x509.GeneralNames.load(pair[0].dump())
+            same = len(pair) == 2 and core.Integer.load(pair[1].dump()).native == leaf.serial_number
+            if not same or len(names) != 1 or names[0].chosen.hashable != leaf.issuer.hashable:
+                raise SignatureInvalid("IssuerSerialV2 names another certificate", CHECK)
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise SignatureInvalid(f"IssuerSerialV2: {error}", CHECK) from error
+
+    @cached_property
+    def algorithm(self) -> str:
+        uri = _only(self.info, _ds("SignatureMethod")).get("Algorithm", "")
+        if uri not in SIGNATURE_NAMES:
+            raise SignatureInvalid(f"signature algorithm {uri[:80]!r}", CHECK)
+        return SIGNATURE_NAMES[uri]
+
+    def reading(self) -> XadesReading:
+        signed_at = self.properties.find(f"{_xades('SignedSignatureProperties')}/{_xades('SigningTime')}")
+        stamps = self.object.findall(
+            f"{_xades('QualifyingProperties')}/{_xades('UnsignedProperties')}/"
+            f"{_xades('UnsignedSignatureProperties')}/{_xades('SignatureTimeStamp')}"
+        )
+        method = EXCLUSIVE
+        for one in stamps[:1]:
+            named = one.find(_ds("CanonicalizationMethod"))
+            # without one the default is Canonical XML 1.0 (EN 319 132-1 4.5)
+            method = INCLUSIVE[0] if named is None else named.get("Algorithm", "")
+        return XadesReading(
+            signer=self.signer,
+            certificates=self.certificates,
+            signing_time=None if signed_at is None else read_time(signed_at.text or ""),
+            algorithm=self.algorithm,
+            tokens=tuple(_octets(token) for one in stamps for token in one.iterfind(_xades("EncapsulatedTimeStamp"))),
+            stamped=canonical(self.value, method),
+        )
+
+    def check(self) -> None:
+        """Everything but the digest of the document."""
+        identifier = self.element.get("Id", "")
+        target = self.qualifying.get("Target", "")
+        if not identifier or target != f"#{identifier}":
+            raise SignatureInvalid("QualifyingProperties belong to another signature", CHECK)
+        if [child.tag for child in self.info] != [
+            _ds(name) for name in ("CanonicalizationMethod", "SignatureMethod", "Reference", "Reference")
+        ]:
+            raise SignatureInvalid("SignedInfo has not exactly the two references", CHECK)
+        self.check_value()
+        own = f"#{self.properties.get('Id', '')}"
+        by_uri = {one.get("URI"): one for one in self.info.iterfind(_ds("Reference"))}
+        if own == "#" or set(by_uri) != {"", own} or by_uri[own].get("Type") != SIGNED_PROPERTIES:
+            raise SignatureInvalid("references to something else than the document and SignedProperties", CHECK)
+        self.document_reference = by_uri[""]
+        transforms = self.transforms(by_uri[own])
+        if len(transforms) > 1:
+            raise SignatureInvalid("transforms of the signed properties", CHECK)
+        octets = canonical(self.properties, _method(transforms))
+        _digest(by_uri[own], octets, "signed properties")
+
+    @staticmethod
+    def transforms(reference: etree._Element) -> list[etree._Element]:
+        found = reference.findall(_ds("Transforms"))
+        if len(found) > 1:
+            raise SignatureInvalid("Transforms stands twice", CHECK)
+        transforms = list(found[0]) if found else []
+        if any(one.tag != _ds("Transform") for one in transforms):
+            raise SignatureInvalid("something else among the transforms", CHECK)
+        return transforms
+
+    def check_value(self) -> None:
+        """The signature value over SignedInfo, by the key of the named certificate."""
+        method = _only(self.info, _ds("CanonicalizationMethod"))
+        if len(method) or len(_only(self.info, _ds("SignatureMethod"))):
+            raise SignatureInvalid("parameters of the canonicalisation or signature method", CHECK)
+        signed, value = canonical(self.info, method.get("Algorithm", "")), _octets(self.value)
+        family, digest = SIGNATURES[self.algorithm].family, _HASHES[SIGNATURES[self.algorithm].digest]
+        try:
+            key = x509.load_der_x509_certificate(self.signer).public_key()
+            if isinstance(key, rsa.RSAPublicKey) and family in ("rsa", "rsa-pss") and key.key_size >= MIN_RSA_BITS:
+                pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+                key.verify(value, signed, pss if family == "rsa-pss" else padding.PKCS1v15(), digest)
+            elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa" and key.key_size >= 256:
+                half = (key.key_size + 7) // 8
+                if len(value) != 2 * half:
+                    raise SignatureInvalid(f"an ECDSA signature of {len(value)} octets", CHECK)
+                r, s = int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big")
+                key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
+            else:
+                raise SignatureInvalid(f"{self.algorithm} by a key of another kind or too short", CHECK)
+        except InvalidSignature:
+            raise SignatureInvalid("the signature value does not hold", CHECK) from None
+        except (ValueError, TypeError) as error:
+            raise SignatureInvalid(f"the certificate or its key: {error}", CHECK) from error
+
+    def check_document(self) -> None:
+        """The digest over the whole document but the signature. Takes the signature out of the tree."""
+        transforms = self.transforms(self.document_reference)
+        if not 1 <= len(transforms) <= 2 or not _removes_signature(transforms[0]):
+            raise SignatureInvalid("the document's transforms do not just take the signature out", CHECK)
+        method = _method(transforms[1:])
+        before, tail = self.element.getprevious(), self.element.tail or ""
+        if before is None:
+            self.root.text = (self.root.text or "") + tail
+        else:
+            before.tail = (before.tail or "") + tail
+        self.root.remove(self.element)  # lxml would take the text behind it along
+        if method not in (EXCLUSIVE, *INCLUSIVE):
+            raise SignatureInvalid(f"canonicalisation {method[:80]!r}", CHECK)
+        # the tree, not the root: processing instructions around the root are signed too
+        octets = etree.tostring(self.tree, method="c14n", exclusive=method == EXCLUSIVE, with_comments=False)
+        _digest(self.document_reference, octets, "document")
+
+
+def _method(transforms: list[etree._Element]) -> str:
+    """The canonicalisation that ends a chain of transforms; Canonical XML 1.0 when none (XMLDSig 4.4.3.2)."""
+    if not transforms:
+        return INCLUSIVE[0]
+    if len(transforms[0]):
+        raise SignatureInvalid("parameters of a canonicalisation", CHECK)
+    return transforms[0].get("Algorithm", "")
+
+
+def _removes_signature(transform: etree._Element) -> bool:
+    """Whether it is the enveloped-signature transform, or XPath Filter 2 that subtracts every ds:Signature."""
+    algorithm = transform.get("Algorithm")
+    if algorithm == ENVELOPED:
+        return not len(transform)
+    if algorithm != FILTER2 or len(transform) != 1 or transform[0].tag != f"{{{FILTER2}}}XPath":
+        return False
+    xpath = transform[0]
+    return (
+        xpath.get("Filter") == "subtract"
+        and (xpath.text or "").strip() == FILTER2_XPATH
+        and xpath.nsmap.get("ds") == DS
+        and not len(xpath)
+    )
