@@ -12,15 +12,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from asn1crypto import core
-from asn1crypto import x509 as asn1_x509
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from lxml import etree
 
 from kepgw.errors import FormatError
 from kepgw.evidence.algorithms import DIGESTS, SIGNATURES
+from kepgw.evidence.certificates import issuer_serial, public_key
 from kepgw.evidence.markup import DECLARATION, parse, write_time
 from kepgw.evidence.xades_reader import (
     DS,
@@ -81,27 +79,9 @@ class _Fixed(NamedTuple):
     coordinate: int  # octets of r and of s; 0 for RSA
 
 
-def issuer_serial(certificate: bytes) -> bytes:
-    """DER IssuerSerial of a certificate (RFC 5035 5), as IssuerSerialV2 carries it (EN 319 132-1 5.2.2)."""
-    leaf = asn1_x509.Certificate.load(certificate)
-    # [4] EXPLICIT directoryName, in GeneralNames, beside the serial number
-    name = asn1_x509.GeneralName(name="directory_name", value=leaf.issuer).dump()
-    names: bytes = asn1_x509.GeneralNames([asn1_x509.GeneralName.load(name)]).dump()
-    serial: bytes = core.Integer(leaf.serial_number).dump()
-    return b"0" + _length(len(names) + len(serial)) + names + serial
-
-
-def _length(size: int) -> bytes:
-    """DER length octets (X.690 8.1.3)."""
-    if size < 128:
-        return bytes([size])
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([128 | len(octets)]) + octets
-
-
 @lru_cache(maxsize=64)
 def _fixed(certificate: bytes, chain: tuple[bytes, ...], algorithm: str) -> _Fixed:
-    key = x509.load_der_x509_certificate(certificate).public_key()
+    key = public_key(certificate)
     coordinate = (key.curve.key_size + 7) // 8 if isinstance(key, ec.EllipticCurvePublicKey) else 0
     if (SIGNATURES[algorithm].family == "ecdsa") != bool(coordinate):
         raise ValueError(f"{algorithm} with a key of another kind")

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from asn1crypto import core
-from asn1crypto import x509 as asn1_x509
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -23,6 +20,7 @@ from lxml import etree
 
 from kepgw.errors import FormatError, SignatureInvalid
 from kepgw.evidence.algorithms import DIGEST_NAMES, SIGNATURE_NAMES, SIGNATURES
+from kepgw.evidence.certificates import names_certificate, public_key
 from kepgw.evidence.markup import parse, read_base64, read_time
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
@@ -214,14 +212,11 @@ class _Signature:
         if given is None:
             return
         try:
-            leaf = asn1_x509.Certificate.load(certificate, strict=True)
-            pair = core.SequenceOf.load(_octets(given), spec=core.Any, strict=True)
-            names = asn1_x509.GeneralNames.load(pair[0].dump())
-            same = len(pair) == 2 and core.Integer.load(pair[1].dump()).native == leaf.serial_number
-            if not same or len(names) != 1 or names[0].chosen.hashable != leaf.issuer.hashable:
-                raise SignatureInvalid("IssuerSerialV2 names another certificate", CHECK)
-        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            same = names_certificate(_octets(given), certificate)
+        except ValueError as error:
             raise SignatureInvalid(f"IssuerSerialV2: {error}", CHECK) from error
+        if not same:
+            raise SignatureInvalid("IssuerSerialV2 names another certificate", CHECK)
 
     @cached_property
     def algorithm(self) -> str:
@@ -290,7 +285,7 @@ class _Signature:
         signed, value = canonical(self.info, method.get("Algorithm", "")), _octets(self.value)
         family, digest = SIGNATURES[self.algorithm].family, _HASHES[SIGNATURES[self.algorithm].digest]
         try:
-            key = x509.load_der_x509_certificate(self.signer).public_key()
+            key = public_key(self.signer)
             if isinstance(key, rsa.RSAPublicKey) and family in ("rsa", "rsa-pss") and key.key_size >= MIN_RSA_BITS:
                 pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
                 key.verify(value, signed, pss if family == "rsa-pss" else padding.PKCS1v15(), digest)

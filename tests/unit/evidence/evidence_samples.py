@@ -36,8 +36,8 @@ def _certificate(subject, key, issuer, issuer_key, ca):
         .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(dt.datetime(2025, 1, 1))
-        .not_valid_after(dt.datetime(2045, 1, 1))
+        .not_valid_before(dt.datetime(2025, 1, 1, tzinfo=dt.UTC))
+        .not_valid_after(dt.datetime(2045, 1, 1, tzinfo=dt.UTC))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
     return builder.sign(issuer_key, hashes.SHA256())
@@ -69,10 +69,7 @@ class TestSigner:
 def make_signer(algorithm: str, bits: int = 3072) -> TestSigner:
     root_key, middle_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     curves = {"ecdsa-sha256": ec.SECP256R1, "ecdsa-sha384": ec.SECP384R1, "ecdsa-sha512": ec.SECP521R1}
-    if algorithm in curves:
-        key = ec.generate_private_key(curves[algorithm]())
-    else:
-        key = _rsa_key(bits)
+    key = ec.generate_private_key(curves[algorithm]()) if algorithm in curves else _rsa_key(bits)
     root = _certificate("Deneme Kök", root_key, "Deneme Kök", root_key, ca=True)
     middle = _certificate("Deneme Ara", middle_key, "Deneme Kök", root_key, ca=True)
     leaf = _certificate("Deneme İşlem", key, "Deneme Ara", middle_key, ca=False)
@@ -107,8 +104,7 @@ def make_evidence(code: KepCode = KepCode.KABUL, **changes) -> Evidence:
     return replace(evidence, **changes)
 
 
-@pytest.fixture
-def shared() -> Path:
+def find_shared() -> Path:
     if not SHARED.is_dir():
-        pytest.skip("the shared schemas and golden messages are not beside the checkout")
+        pytest.skip("the published schemas and golden messages are not beside the checkout")
     return SHARED
