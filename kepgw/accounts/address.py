@@ -54,8 +54,7 @@ def parse(text: str) -> KepAddress:
 
 def provider_domain(text: str) -> str:
     """``hsNN.kep.tr`` of an address or of a domain. Raises Refusal("not-kep-address")."""
-    domain = ascii_lower(text.rpartition("@")[2])
-    match = _DOMAIN.fullmatch(domain) if len(domain) <= MAX_ADDRESS else None
+    match = _DOMAIN.fullmatch(ascii_lower(text.rpartition("@")[2])) if len(text) <= MAX_ADDRESS else None
     if match is None:
         raise _refuse(text, "not below a domain hsNN.kep.tr")
     return match[1]

@@ -81,7 +81,7 @@ def verify(stored: str | None, password: str) -> bool:
         octets, usable = b"\0", False
     try:
         _HASHER.verify(_DUMMY if stored is None else stored, octets)
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):  # the last: a damaged row
         return False
     return usable and stored is not None
 

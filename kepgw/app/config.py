@@ -403,7 +403,14 @@ def _merge(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sentences(error: ValidationError, path: Path) -> str:
-    return "\n".join(f"{path}: {_sentence(detail)}" for detail in error.errors(include_url=False))
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details]
+    # A list with a bad entry is also reported as a whole; only the entry helps.
+    return "\n".join(
+        f"{path}: {_sentence(detail)}"
+        for detail in details
+        if not any(len(other) > len(detail["loc"]) and other[: len(detail["loc"])] == detail["loc"] for other in places)
+    )
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -1,0 +1,213 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from kepgw.app.config import FILE, NO_DEFAULT, PROVIDERS_FILE, Config, load, load_providers, missing_files, shipped
+from kepgw.errors import ConfigurationError
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in (FILE, PROVIDERS_FILE):
+        (tmp_path / name).write_text(shipped(name), "utf-8")
+    return tmp_path
+
+
+def change(folder, old, new, name=FILE):
+    path = folder / name
+    text = path.read_text("utf-8")
+    assert text.count(old) == 1, old
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def refused(folder) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder)
+    return str(caught.value)
+
+
+def settings_of(model: type[BaseModel], before: str = "") -> set[str]:
+    found = set()
+    for name, field in model.model_fields.items():
+        inner = [a for a in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(a, type)]
+        tables = [a for a in inner if issubclass(a, BaseModel)]
+        found |= settings_of(tables[0], f"{before}{name}.") if tables else {f"{before}{name}"}
+    return found
+
+
+def settings_in(data: dict) -> set[str]:
+    found = set()
+    for table, value in data.items():
+        for entry in value if isinstance(value, list) else [value]:
+            found |= {f"{table}.{key}" for key in entry}
+    return found
+
+
+def test_the_folder_conf_is_what_is_shipped():
+    for name in (FILE, PROVIDERS_FILE):
+        assert (CONF / name).read_text("utf-8") == shipped(name)
+
+
+def test_the_example_loads(folder):
+    config = load(folder)
+    assert config.provider.domain == "hs90.kep.tr"
+    assert config.hostname == "hs90.kep.tr"
+    assert config.listen.ports["relay"] == 2025
+    assert config.limits.content_octets == 25 * 1024**2
+    assert config.limits.message_octets == 36 * 1024**2
+    assert config.relay.window == 86_400
+    assert config.directory == folder
+    assert config.keys.process_key == folder / "keys/process.key"
+    assert config.trust.anchors == (folder / "keys/root.pem",)
+    assert config.store_path == folder / "kepgw.sqlite"
+    assert config.store.spool == folder / "spool"
+
+
+def test_model_and_file_hold_the_same_settings():
+    assert settings_in(tomllib.loads(shipped(FILE))) == settings_of(Config)
+
+
+def test_every_setting_has_a_comment():
+    bare = [
+        line
+        for line in shipped(FILE).splitlines()
+        if re.match(r"[a-z_0-9]+ =", line) and not re.search(r"# \S.{10}", line)
+    ]
+    assert bare == []
+
+
+def test_numbers_name_their_source():
+    tag = re.compile(r"\[(OFF|OFF-q|API|PROV|SEC|INF|ETSI|RFC \d+[^\]]*)\]")
+    numbers = [line for line in shipped(FILE).splitlines() if re.match(r"[a-z_0-9]+ = [0-9]", line)]
+    assert len(numbers) > 30
+    assert [line for line in numbers if not tag.search(line)] == []
+
+
+def test_the_table_of_providers(folder):
+    known = load(folder).known_providers
+    assert list(known) == [f"hs{number:02}.kep.tr" for number in range(1, 11)]
+    assert {domain: p.ended for domain, p in known.items() if p.state == "ended"} == {
+        "hs04.kep.tr": 2023,
+        "hs08.kep.tr": 2022,
+    }
+    assert known["hs03.kep.tr"].name == "TÜRKKEP"
+
+
+def test_what_is_absent_takes_the_shipped_value(folder):
+    wanted = {name.partition(".")[0] for name in NO_DEFAULT}
+    tables = re.split(r"(?m)^(?=\[)", (folder / FILE).read_text("utf-8"))
+    (folder / FILE).write_text("".join(t for t in tables if t.strip("[").partition("]")[0] in wanted), "utf-8")
+    assert load(folder).limits.recipients == 500
+
+
+@pytest.mark.parametrize("setting", [name for name in NO_DEFAULT if "." in name])
+def test_what_a_provider_must_say_itself_has_no_default(folder, setting):
+    key = setting.partition(".")[2]
+    path = folder / FILE
+    path.write_text(re.sub(rf"(?m)^{key} = .*\n", "", path.read_text("utf-8"), count=1), "utf-8")
+    sentence = refused(folder)
+    assert setting in sentence
+    assert str(path) in sentence
+
+
+def test_several_authorities_keep_their_order(folder):
+    change(folder, "[limits]", '[[tsa]]\nkind = "http"\nurl = "https://tsa.example/"\n\n[limits]')
+    config = load(folder)
+    assert [tsa.kind for tsa in config.tsa] == ["development", "http"]
+    assert config.tsa[1].timeout == 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("recipients = 500", "recipientz = 500", ["limits.recipientz", "not a setting"]),
+        ("recipients = 500", "recipients = 0", ["limits.recipients", "not 0"]),
+        ("recipients = 500", 'recipients = "many"', ["limits.recipients", "integer"]),
+        ("recipients = 500", "recipients = true", ["limits.recipients"]),
+        ("window = 86_400 # seconds from evidence 10", "window = -1 #", ["relay.window"]),
+        ('domain = "hs90.kep.tr"', 'domain = "example.com"', ["provider.domain", "hsNN.kep.tr"]),
+        ('domain = "hs90.kep.tr"', 'domain = "kurum.hs90.kep.tr"', ["provider.domain"]),
+        ('service_address = "kep@hs90.kep.tr"', 'service_address = "kep@hs91.kep.tr"', ["service_address"]),
+        ('service_address = "kep@hs90.kep.tr"', 'service_address = "kep"', ["service_address"]),
+        ('name = "hs90"', 'name = "a\\nb"', ["provider.name"]),
+        ("relay = 2025", "relay = 2587", ["same port"]),
+        ("relay = 2025", "relay = 70000", ["listen.relay"]),
+        ('kind = "development"', 'kind = "http"', ["tsa.0", "url"]),
+        ('kind = "development"', 'kind = "magic"', ["tsa.0.kind"]),
+        ('url = "sqlite:///kepgw.sqlite"', 'url = "mysql://x"', ["store.url"]),
+        ('etebligat = "refuse"', 'etebligat = "maybe"', ["policy.etebligat", "refuse"]),
+        ("retry_max = 1800", "retry_max = 1", ["relay.retry_max"]),
+        ("[signing]", "[signin]", ["signin", "not a setting"]),
+        ("[log]", "[log", ["not valid TOML"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_file(folder, old, new, parts):
+    change(folder, old, new)
+    sentence = refused(folder)
+    assert str(folder / FILE) in sentence
+    assert all(part in sentence for part in parts), sentence
+
+
+def test_all_mistakes_are_told_at_once(folder):
+    change(folder, "recipients = 500", "recipients = 0")
+    change(folder, 'format = "text"', 'format = "xml"')
+    assert len(refused(folder).splitlines()) == 2
+
+
+def test_development_authority_needs_development(folder):
+    change(folder, "development = true", "development = false")
+    assert "authority" in refused(folder)
+
+
+def test_policies_are_needed_outside_development(folder):
+    change(folder, "development = true", "development = false")
+    change(folder, 'kind = "development" # no', 'kind = "http" # no')
+    change(folder, 'url = "" #', 'url = "http://tsa.example/" #')
+    assert "evidence.policies" in refused(folder)
+    change(folder, "policies = []", 'policies = ["https://kep.example/kepue"]')
+    assert load(folder).evidence.policies == ("https://kep.example/kepue",)
+
+
+def test_no_folder_and_no_file(tmp_path):
+    assert "kepgw init" in refused(tmp_path / "none")
+    assert "kepgw init" in refused(tmp_path)
+
+
+def test_not_text_and_too_much(folder):
+    (folder / FILE).write_bytes(b"\xff\xfe")
+    assert "not valid TOML" in refused(folder)
+    (folder / FILE).write_bytes(b"#" * (1024 * 1024 + 1))
+    assert "larger" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("ended = 2023", "", "ended"),
+        ('domain = "hs02.kep.tr"', 'domain = "hs01.kep.tr"', "twice"),
+        ('domain = "hs02.kep.tr"', 'domain = "x"', "provider.1.domain"),
+        ('name = "PTT"', 'nam = "PTT"', "provider.0.nam"),
+    ],
+)
+def test_a_mistake_in_the_table_of_providers(folder, old, new, part):
+    change(folder, old, new, PROVIDERS_FILE)
+    with pytest.raises(ConfigurationError, match=part):
+        load_providers(folder / PROVIDERS_FILE)
+    assert str(folder / PROVIDERS_FILE) in refused(folder)
+
+
+def test_nothing_changes_after_loading(folder):
+    config = load(folder)
+    with pytest.raises(ValueError, match="frozen"):
+        config.limits.recipients = 1
+
+
+def test_missing_files_are_named_with_their_setting(folder):
+    findings = missing_files(load(folder))
+    assert any("keys.process_key" in f and str(folder / "keys/process.key") in f for f in findings)
+    assert any("trust.anchors" in f for f in findings)
