@@ -130,6 +130,20 @@ def verify_token(
     extended key usage timeStamping (RFC 3161 2.3), genTime inside the authority's validity, and the path to one of
     ``anchors`` at genTime. ``digest`` must have the imprint's algorithm. Raises SignatureInvalid(check="time-stamp").
     """
+    reading = check_token(token, digest, nonce)
+    others = (*reading.cms.certificates, *intermediates)
+    try:
+        chain = paths.validate(reading.cms.signer, others, anchors, reading.time, usage="stamp")
+    except SignatureInvalid as error:
+        raise SignatureInvalid(str(error), CHECK) from error
+    return Stamped(reading.time, reading.cms.signer, reading.accuracy, reading.policy, reading.serial, chain)
+
+
+def check_token(token: bytes, digest: bytes, nonce: int | None = None) -> TokenReading:
+    """What ``verify_token`` checks apart from the authority's certificate and path, so nothing is proved yet.
+
+    Raises SignatureInvalid(check="time-stamp").
+    """
     try:
         reading = read_token(token)
     except (FormatError, SignatureInvalid) as error:
@@ -141,12 +155,7 @@ def verify_token(
     content = reading.cms.content or b""
     hashed = hashlib.new(reading.cms.digest_algorithm, content).digest()
     cmsreading.verify_reading(reading.cms, hashed, CHECK, sha1_id=True)
-    others = (*reading.cms.certificates, *intermediates)
-    try:
-        chain = paths.validate(reading.cms.signer, others, anchors, reading.time, usage="stamp")
-    except SignatureInvalid as error:
-        raise SignatureInvalid(str(error), CHECK) from error
-    return Stamped(reading.time, reading.cms.signer, reading.accuracy, reading.policy, reading.serial, chain)
+    return reading
 
 
 def _load(kind: Any, octets: bytes, name: str) -> Any:

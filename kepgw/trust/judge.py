@@ -1,0 +1,263 @@
+"""The judgement of a whole message or a bare evidence: the heart of ``kepgw verify`` and of relay-in.
+
+The signed XML rules: headers are for clients' convenience and can only warn. A check
+that the input cannot support is "not checked". Time-stamp tokens are judged at their own time; the chains of
+signatures at the given time, else at that of a good stamp, else now.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.evidence import codes, ts102640, xades
+from kepgw.evidence.markup import parse
+from kepgw.evidence.model import Evidence
+from kepgw.message.addresses import addresses
+from kepgw.message.envelope import open_envelope
+from kepgw.message.headers import Field, first
+from kepgw.trust import cms, cmsreading, paths, tokens
+from kepgw.trust.devtsa import DEVELOPMENT_POLICY
+from kepgw.trust.digests import Octets, digest_canonical, digest_span
+from kepgw.trust.headersdiffer import differences
+from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Verdict
+from kepgw.trust.keys import describe
+from kepgw.trust.tokens import Stamped
+
+__all__ = ["Check", "JudgedEvidence", "Judgement", "judge_evidence", "judge_message"]
+
+Original = tuple[Octets, tuple[int, int]]
+"""Octets and the span in them that is the original message."""
+
+_ROOT_02640 = re.compile(r"\{http:(//)?uri\.etsi\.org/02640/")
+_OTHER = "the original is not the one that the evidence speaks of: its digest differs"
+_NO_ANCHORS = "no trusted certificates were given"
+
+
+class _Trust:
+    """The certificates that one judgement trusts (all DER)."""
+
+    def __init__(
+        self, anchors: Sequence[bytes], intermediates: Sequence[bytes], stamp_anchors: Sequence[bytes] | None
+    ) -> None:
+        self.anchors = tuple(anchors)
+        self.intermediates = tuple(intermediates)
+        self.stamp_anchors = self.anchors if stamp_anchors is None else tuple(stamp_anchors)
+
+    def chain(self, name: str, signer: bytes, others: Sequence[bytes], at: datetime) -> Check:
+        """The check of a signer's path at ``at``."""
+        if not self.anchors:
+            return Check(name, "not checked", _NO_ANCHORS)
+        try:
+            paths.validate(signer, (*others, *self.intermediates), self.anchors, at, usage="sign")
+        except SignatureInvalid as error:
+            return Check(name, "bad", str(error))
+        return Check(name, "ok", f"{_subject(signer)}, valid at {at.astimezone(UTC):%Y-%m-%d %H:%M}Z")
+
+    def stamp(self, name: str, token: bytes, stamped: bytes | xades.XadesReading) -> tuple[Check, Stamped | None]:
+        """The check of a token over ``stamped`` (octets, or the signature value of an evidence)."""
+        try:
+            algorithm = tokens.read_token(token).digest_algorithm
+            digest = (
+                digest_span(stamped, (0, len(stamped)), algorithm)
+                if isinstance(stamped, bytes)
+                else stamped.stamped_digest(algorithm)
+            )
+            if not self.stamp_anchors:
+                tokens.check_token(token, digest)
+                return Check(name, "not checked", f"fits the signature, but {_NO_ANCHORS}"), None
+            good = tokens.verify_token(token, digest, self.stamp_anchors, self.intermediates)
+        except (SignatureInvalid, FormatError) as error:
+            return Check(name, "bad", str(error)), None
+        return Check(name, "ok", f"{good.time:%Y-%m-%d %H:%M:%S}Z by {_subject(good.tsa_certificate)}"), good
+
+
+def judge_message(
+    octets: Octets,
+    anchors: Sequence[bytes],
+    at: datetime | None = None,
+    original: Octets | None = None,
+    *,
+    intermediates: Sequence[bytes] = (),
+    stamp_anchors: Sequence[bytes] | None = None,
+) -> Judgement:
+    """Judge a dispatch or receipt with everything inside it.
+
+    ``anchors`` and ``intermediates`` are DER; time-stamp authorities are trusted by ``stamp_anchors``, or by
+    ``anchors`` when that is None. ``at`` is the time at which chains must hold (see the module). ``original`` is the
+    original message where the envelope does not carry it. Large ``octets`` may be mapped; nothing of the original is
+    copied. Raises FormatError when the octets are no REM envelope.
+    """
+    trust = _Trust(anchors, intermediates, stamp_anchors)
+    envelope = open_envelope(octets)
+    found = _originals(octets, envelope.original, original)
+    check, reading = _envelope_signature(octets, envelope.signed, envelope.signature)
+    checks = [check]
+    stamp: Stamped | None = None
+    stamp_check = Check("envelope-stamp", "not checked", "the envelope carries no time stamp")
+    if reading is not None and reading.token is not None:
+        stamp_check, stamp = trust.stamp("envelope-stamp", reading.token, reading.signature)
+    evidences = [_judge_evidence(xml, name, trust, at, found) for name, xml in envelope.evidence]
+    stamps = [each for each in (stamp, *(evidence.stamp for evidence in evidences)) if each is not None]
+    moment = at or (stamps[0].time if stamps else datetime.now(UTC))
+    if reading is not None:
+        checks.append(trust.chain("envelope-chain", reading.signer, reading.certificates, moment))
+        checks.append(_from(envelope.outer, reading.signer))
+    checks.append(stamp_check)
+    if not evidences:
+        checks.append(Check("evidence", "bad", "the envelope carries no evidence"))
+    if len(evidences) == 1 and evidences[0].evidence is not None:
+        told = differences(envelope.inner, envelope.outer, evidences[0].evidence)
+        checks.append(Check("headers", "warning" if told else "ok", "; ".join(told)[:1000]))
+    else:
+        checks.append(Check("headers", "not checked", "no single evidence that can be read"))
+    return Judgement(envelope.kind, tuple(checks), envelope, reading, stamp, moment, evidences)
+
+
+def judge_evidence(
+    xml: bytes,
+    anchors: Sequence[bytes],
+    at: datetime | None = None,
+    original_digest: bytes | None = None,
+    *,
+    original: Octets | None = None,
+    name: str = "evidence.xml",
+    intermediates: Sequence[bytes] = (),
+    stamp_anchors: Sequence[bytes] | None = None,
+) -> JudgedEvidence:
+    """Judge a bare evidence; never raises for bad octets: the checks say it.
+
+    The digest is compared with ``original_digest`` (SHA-256), or with that of ``original``; without both it is not
+    checked. The rest as in ``judge_message``.
+    """
+    trust = _Trust(anchors, intermediates, stamp_anchors)
+    found = _originals(b"", None, original)
+    return _judge_evidence(xml, name, trust, at, found, original_digest)
+
+
+def _originals(octets: Octets, embedded: tuple[int, int] | None, given: Octets | None) -> list[Original]:
+    found: list[Original] = [] if embedded is None else [(octets, embedded)]
+    return found if given is None else [*found, (given, (0, len(given)))]
+
+
+def _envelope_signature(
+    octets: Octets, signed: tuple[int, int], signature: bytes
+) -> tuple[Check, cmsreading.CmsReading | None]:
+    name = "envelope-signature"
+    try:
+        algorithm = cms.read(signature).digest_algorithm
+        digest = digest_span(octets, signed, algorithm)
+        try:
+            reading = cms.verify(signature, {algorithm: digest})
+        except SignatureInvalid:
+            canonical = digest_canonical(octets, signed, algorithm)
+            if canonical is None:
+                raise
+            reading = cms.verify(signature, {algorithm: canonical})
+            return Check(name, "ok", f"{reading.algorithm}; the file has LF line ends, judged with CRLF"), reading
+    except (SignatureInvalid, FormatError) as error:
+        return Check(name, "bad", str(error)), None
+    return Check(name, "ok", reading.algorithm), reading
+
+
+def _judge_evidence(
+    xml: bytes,
+    name: str,
+    trust: _Trust,
+    at: datetime | None,
+    originals: Sequence[Original],
+    original_digest: bytes | None = None,
+) -> JudgedEvidence:
+    content, evidence = _content(xml)
+    checks = [content]
+    reading: xades.XadesReading | None = None
+    stamp: Stamped | None = None
+    moment = at or datetime.now(UTC)
+    try:
+        reading = xades.verify(xml)
+    except (SignatureInvalid, FormatError) as error:
+        checks.append(Check("evidence-signature", "bad", str(error)))
+    if reading is not None:
+        checks.append(Check("evidence-signature", "ok", reading.algorithm))
+        # the law has every evidence time-stamped (KEP Yönetmeliği m.4); a stamp can be cut off, so lack only warns
+        stamp_check = Check("evidence-stamp", "warning", "the evidence carries no time stamp")
+        if reading.token is not None:
+            stamp_check, stamp = trust.stamp("evidence-stamp", reading.token, reading)
+        moment = at or (moment if stamp is None else stamp.time)
+        checks.append(trust.chain("evidence-chain", reading.signer, reading.certificates, moment))
+        checks.append(stamp_check)
+        if evidence is not None:
+            checks += _issuer(evidence, reading.signer)
+    checks += _digest(evidence, originals, original_digest)
+    if _development(evidence, stamp):
+        checks.append(Check("development", "warning", "made with development keys or a development time stamp"))
+    return JudgedEvidence(name, xml, evidence, reading, stamp, tuple(checks), moment)
+
+
+def _content(xml: bytes) -> tuple[Check, Evidence | None]:
+    """What the evidence says. A namespace that we do not read is no fault; one that we read must be readable."""
+    try:
+        evidence = ts102640.read(xml)
+    except FormatError as error:
+        return Check("evidence-content", _unread(xml), str(error)), None
+    return Check("evidence-content", "ok", f"{evidence.element} {evidence.event}, {evidence.identifier}"), evidence
+
+
+def _unread(xml: bytes) -> Verdict:
+    try:
+        tag = str(parse(xml).getroot().tag)
+    except FormatError:
+        return "bad"
+    return "bad" if _ROOT_02640.match(tag) else "not checked"
+
+
+def _digest(evidence: Evidence | None, originals: Sequence[Original], original_digest: bytes | None) -> list[Check]:
+    """The evidence's digest against the original: embedded, given, or its SHA-256 (TS 102 640-2 M00)."""
+    details = None if evidence is None else evidence.message
+    if details is None or not details.digest:
+        return [Check("digest", "not checked", "no digest of the message can be read from the evidence")]
+    if details.is_notification:
+        return [Check("digest", "not checked", "the digest is that of a notification")]
+    algorithm = details.digest_algorithm
+    if algorithm not in ("sha256", "sha384", "sha512"):
+        return [Check("digest", "bad", f"a digest by {algorithm} proves nothing")]
+    checks = [_compare(details.digest, algorithm, octets, span) for octets, span in originals]
+    if original_digest is not None and algorithm == "sha256":
+        same = original_digest == details.digest
+        checks.append(Check("digest", "ok" if same else "bad", "" if same else _OTHER))
+    return checks or [Check("digest", "not checked", "the original message is not at hand")]
+
+
+def _compare(digest: bytes, algorithm: str, octets: Octets, span: tuple[int, int]) -> Check:
+    if digest_span(octets, span, algorithm) == digest:
+        return Check("digest", "ok", f"{algorithm} of {span[1] - span[0]} octets")
+    if digest_canonical(octets, span, algorithm) == digest:
+        return Check("digest", "ok", f"{algorithm}; the original has LF line ends here, judged with CRLF")
+    return Check("digest", "bad", _OTHER)
+
+
+def _issuer(evidence: Evidence, signer: bytes) -> list[Check]:
+    """Where the evidence carries its issuer's certificate it is the one that signed."""
+    carried = evidence.issuer.certificate
+    if carried is not None and carried != signer:
+        return [Check("evidence-issuer", "bad", "signed by another certificate than that of the issuer it names")]
+    return []
+
+
+def _from(outer: list[Field], signer: bytes) -> Check:
+    """The From of the envelope is the service address in the signer's certificate (TS 102 640-2 4.1)."""
+    allowed = [address.lower() for address in describe(signer).addresses]
+    entry = first(outer, "from")
+    told = [box.address for box in addresses(entry.raw)] if entry is not None else []
+    if len(told) == 1 and told[0] in allowed:
+        return Check("envelope-from", "ok", told[0])
+    return Check("envelope-from", "warning", f"From is {told}, the signer {allowed or _subject(signer)}"[:400])
+
+
+def _development(evidence: Evidence | None, stamp: Stamped | None) -> bool:
+    marked = evidence is not None and codes.DEVELOPMENT_POLICY in evidence.policies
+    return marked or (stamp is not None and stamp.policy == DEVELOPMENT_POLICY)
+
+
+def _subject(certificate: bytes) -> str:
+    return describe(certificate).subject
