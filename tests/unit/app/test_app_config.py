@@ -7,6 +7,8 @@ from pydantic import BaseModel
 
 from kepgw.app.config import FILE, NO_DEFAULT, PROVIDERS_FILE, Config, load, load_providers, missing_files, shipped
 from kepgw.errors import ConfigurationError
+from kepgw.evidence.codes import DEVELOPMENT_POLICY
+from kepgw.evidence.ts102640 import TR_KEP
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -171,6 +173,17 @@ def test_policies_are_needed_outside_development(folder):
     assert "evidence.policies" in refused(folder)
     change(folder, "policies = []", 'policies = ["https://kep.example/kepue"]')
     assert load(folder).evidence.policies == ("https://kep.example/kepue",)
+
+
+def test_evidence_is_spelled_as_decided(folder):
+    assert load(folder).spelling == TR_KEP
+    change(folder, 'retrieval_expiration = "NonRetrievalExpiration"', 'retrieval_expiration = "RetrievalExpiration"')
+    assert load(folder).spelling.retrieval_expiration == "RetrievalExpiration"
+
+
+def test_development_is_always_among_the_policies(folder):
+    change(folder, "policies = []", 'policies = ["https://kep.example/kepue"]')
+    assert load(folder).policies == (DEVELOPMENT_POLICY, "https://kep.example/kepue")
 
 
 def test_no_folder_and_no_file(tmp_path):

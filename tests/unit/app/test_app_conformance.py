@@ -22,7 +22,7 @@ def root(tmp_path):
     (tmp_path / "docs/conformance").mkdir(parents=True)
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests/test_x.py").write_text(
-        "def test_a():\n    pass\n\n\ndef helper():\n    pass\n\n\nclass TestB:\n    async def test_c(self):\n        pass\n"
+        "def test_a(): ...\ndef helper(): ...\nclass TestB:\n    async def test_c(self): ...\n"
     )
     return tmp_path
 

@@ -1,0 +1,304 @@
+"""What can be set: one model a table of ``kepgw.toml``, without any default (see ``kepgw/conf/kepgw.toml``)."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo
+from pydantic import model_validator as whole
+from pydantic_core import PydanticCustomError
+
+from kepgw.accounts.address import is_provider_domain, parse, provider_domain
+from kepgw.evidence.codes import DEVELOPMENT_POLICY
+from kepgw.evidence.ts102640 import Spelling
+from kepgw.refusals import Refusal
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    base: Path = info.context["directory"] if info.context else Path()
+    return base / path
+
+
+def _a_provider_domain(domain: str) -> str:
+    if not is_provider_domain(domain):
+        raise PydanticCustomError("domain", "must be a provider's domain of the form hsNN.kep.tr, lower case")
+    return domain
+
+
+File = Annotated[Path, Field(strict=False), AfterValidator(_resolve)]
+ProviderDomain = Annotated[str, AfterValidator(_a_provider_domain)]
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, for tests
+Octets = Annotated[int, Field(ge=512, le=2**31)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=366 * 86_400)]
+
+
+class Section(BaseModel):
+    """A table of the file: nothing unknown passes, nothing changes after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Provider(Section):
+    """Who we are."""
+
+    domain: ProviderDomain
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    service_address: str
+    development: bool
+
+    @whole(mode="after")
+    def _service_address_is_ours(self) -> Self:
+        try:
+            address = parse(self.service_address)
+        except Refusal:
+            raise PydanticCustomError("service", "service_address must be a KEP address") from None
+        if provider_domain(address.domain) != self.domain:
+            raise PydanticCustomError("service", "service_address must lie below domain")
+        return self
+
+
+class Listen(Section):
+    """Where the servers listen; ports are TCP ports, 0 lets the system choose."""
+
+    host: str = Field(min_length=1)
+    hostname: str
+    relay_host: str = Field(min_length=1)
+    relay: Port
+    submission: Port
+    submissions: Port
+    imap: Port
+    imaps: Port
+    http: Port
+
+    @whole(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = [port for port in self.ports.values() if port]
+        if len(set(ports)) != len(ports):
+            raise PydanticCustomError("ports", "two listeners have the same port")
+        return self
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each listener by its name."""
+        return {name: getattr(self, name) for name in ("relay", "submission", "submissions", "imap", "imaps", "http")}
+
+
+class Keys(Section):
+    """PEM files of the keys and their certificates, leaf first."""
+
+    process_key: File
+    process_certificates: tuple[File, ...] = Field(strict=False, min_length=1)
+    tls_key: File
+    tls_certificates: tuple[File, ...] = Field(strict=False, min_length=1)
+    tsa_key: File
+    tsa_certificates: tuple[File, ...] = Field(strict=False)
+
+
+class Trust(Section):
+    """What we believe without asking."""
+
+    anchors: tuple[File, ...] = Field(strict=False, min_length=1)
+    providers: File
+
+
+class Tsa(Section):
+    """One time-stamp authority (RFC 3161); ``timeout`` in seconds."""
+
+    kind: Literal["development", "http"]
+    url: str
+    timeout: Seconds
+
+    @whole(mode="after")
+    def _http_has_a_url(self) -> Self:
+        if self.kind == "http" and not self.url.startswith(("http://", "https://")):
+            raise PydanticCustomError("url", 'url must be the http(s) address of the authority when kind = "http"')
+        return self
+
+
+class Limits(Section):
+    """Bounds against hostile or broken clients; octets, counts and seconds."""
+
+    content_octets: Octets
+    message_octets: Octets
+    relay_extra_octets: Octets
+    recipients: Count
+    command_octets: Octets
+    auth_octets: Octets
+    imap_command_octets: Octets
+    connections: Count
+    connections_per_address: Count
+    errors_per_session: Count
+    login_failures: Count
+    command_timeout: Seconds
+    data_timeout: Seconds
+    idle_timeout: Seconds
+    login_checks: Count
+    waiting_messages: Count
+
+
+class Relay(Section):
+    """Sending to peers; all times in seconds."""
+
+    window: Seconds
+    answer_window: Seconds
+    delivery_window: Seconds
+    retry_first: Seconds
+    retry_factor: float = Field(ge=1, le=100)
+    retry_max: Seconds
+    retry_jitter: float = Field(ge=0, lt=1)
+    connections_per_peer: Count
+    connect_timeout: Seconds
+    command_timeout: Seconds
+    data_timeout: Seconds
+
+
+class EvidenceSection(Section):
+    """How evidence is written (TS 102 640-2)."""
+
+    namespace: str = Field(min_length=1)
+    version: str = Field(min_length=1)
+    decision_events: str = Field(min_length=1)
+    other_events: str = Field(min_length=1)
+    retrieval_expiration: str = Field(min_length=1)
+    reasons: str = Field(min_length=1)
+    methods: str = Field(min_length=1)
+    type_header: Literal["element", "code"]
+    policies: tuple[str, ...] = Field(strict=False)
+    delivery_status: bool
+
+
+class Mailbox(Section):
+    """When evidence about reading is made; ``retrieval_expiration_after`` in seconds."""
+
+    read_evidence: Literal["seen", "fetch"]
+    retrieval_expiration: bool
+    retrieval_expiration_after: Seconds
+
+
+class Policy(Section):
+    """What we take."""
+
+    etebligat: Literal["refuse", "accept"]
+
+
+class StoreSection(Section):
+    """Where everything is kept."""
+
+    url: str = Field(pattern=r"^sqlite:///[^?#\x00]+$")
+    spool: File
+
+
+class Signing(Section):
+    """How the process key signs; ``workers`` 0 means one a core."""
+
+    algorithm: Literal[
+        "auto", "rsa-sha256", "rsa-sha384", "rsa-sha512", "rsa-pss-sha256", "ecdsa-sha256", "ecdsa-sha384"
+    ]
+    workers: int = Field(ge=0, le=256)
+
+
+class Log(Section):
+    """What is told on stderr, and how."""
+
+    format: Literal["text", "json"]
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class KnownProvider(Section):
+    """One line of the table of providers; ``started`` and ``ended`` are years."""
+
+    domain: ProviderDomain
+    name: str = Field(min_length=1)
+    state: Literal["active", "ended"]
+    started: int = Field(ge=2011)
+    ended: int | None = None
+
+    @whole(mode="after")
+    def _ended_has_a_year(self) -> Self:
+        if (self.state == "ended") != (self.ended is not None):
+            raise PydanticCustomError("ended", 'ended must stand exactly where state = "ended"')
+        return self
+
+
+class ProviderTable(Section):
+    """The whole of ``providers.toml``."""
+
+    provider: tuple[KnownProvider, ...] = Field(strict=False)
+
+
+class Config(Section):
+    """Everything that one provider is told, immutable. Attributes are the tables of the file."""
+
+    provider: Provider
+    listen: Listen
+    keys: Keys
+    trust: Trust
+    tsa: tuple[Tsa, ...] = Field(strict=False, min_length=1)
+    limits: Limits
+    relay: Relay
+    evidence: EvidenceSection
+    mailbox: Mailbox
+    policy: Policy
+    store: StoreSection
+    signing: Signing
+    log: Log
+
+    _directory: Path = PrivateAttr(default=Path())
+    _known: dict[str, KnownProvider] = PrivateAttr(default_factory=dict)
+
+    @whole(mode="after")
+    def _honest(self) -> Self:
+        # What is made without authorisation must say so inside itself.
+        if not self.provider.development:
+            if any(tsa.kind == "development" for tsa in self.tsa):
+                raise PydanticCustomError(
+                    "tsa", 'a [[tsa]] of kind "development" needs provider.development = true; name a real authority'
+                )
+            if not self.evidence.policies:
+                raise PydanticCustomError(
+                    "policies", "evidence.policies is empty; name the URI of your practice statement (KEPUE)"
+                )
+        if self.limits.message_octets < self.limits.content_octets:
+            raise PydanticCustomError("limits", "limits.message_octets must not be below limits.content_octets")
+        if self.relay.retry_max < self.relay.retry_first:
+            raise PydanticCustomError("relay", "relay.retry_max must not be below relay.retry_first")
+        return self
+
+    @property
+    def directory(self) -> Path:
+        """The provider's folder."""
+        return self._directory
+
+    @property
+    def hostname(self) -> str:
+        """The name in greetings and EHLO (RFC 5321 4.1.1.1)."""
+        return self.listen.hostname or self.provider.domain
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file of the store."""
+        return self._directory / self.store.url.removeprefix("sqlite:///")
+
+    @property
+    def spelling(self) -> Spelling:
+        """How evidence XML is spelled."""
+        names = (
+            "namespace",
+            "version",
+            "decision_events",
+            "other_events",
+            "retrieval_expiration",
+            "reasons",
+            "methods",
+        )
+        return Spelling(**{name: getattr(self.evidence, name) for name in names})
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The policy URIs of all evidence; under development the one that denies legal effect is always first."""
+        return ((DEVELOPMENT_POLICY,) if self.provider.development else ()) + self.evidence.policies
+
+    @property
+    def known_providers(self) -> dict[str, KnownProvider]:
+        """The table of providers by domain (``conf/providers.toml``)."""
+        return self._known
