@@ -9,7 +9,7 @@ from mmap import mmap
 
 from kepgw.errors import FormatError
 from kepgw.message.headers import MAX_HEADER, Field, Octets, decode_text, fields, first, split
-from kepgw.message.mime import ContentType, Region, content_type, decode_body, regions, structured
+from kepgw.message.mime import MAX_BOUNDARY, ContentType, Region, content_type, decode_body, regions, structured
 from kepgw.message.sealing import OriginalPart, Unsealed, begin
 
 __all__ = ["Envelope", "OriginalPart", "Unsealed", "begin", "open_envelope"]
@@ -108,7 +108,7 @@ def _part(data: bytes | mmap, region: Region) -> _Part:
 def _whole(data: bytes | mmap, part: _Part, most: int) -> list[Region]:
     """The parts of a multipart that is complete. Raises FormatError otherwise."""
     boundary = part.type.get(b"boundary")
-    if not boundary or len(boundary) > 200:  # RFC 2046 5.1.1 allows 70
+    if not boundary or len(boundary) > MAX_BOUNDARY:
         raise FormatError("a multipart has no usable boundary")
     found: list[Region] = []
     for region in regions(data, part.body, part.end, boundary):

@@ -11,11 +11,13 @@ from kepgw.message.words import unfold
 
 MAX_VALUE = 1 << 14  # octets of one Content-* value that are read
 MAX_PARAMETERS = 64
+MAX_BOUNDARY = 200  # RFC 2046 5.1.1 allows 70
+_MISSES = 64
 
 _TYPE = re.compile(rb"[ \t]*([!#-'*+.0-9A-Z^-~-]+)[ \t]*/[ \t]*([!#-'*+.0-9A-Z^-~-]+)")
 _TOKEN = re.compile(rb"[!#-'*+.0-9A-Z^-~/-]+")
 _PARAMETER = re.compile(rb';[ \t]*([^=;"\s]+)[ \t]*=[ \t]*("[^"\\]*(?:\\.[^"\\]*)*"|[^;\s]*)', re.DOTALL)
-_AFTER = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")
+_AFTER = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
@@ -83,28 +85,35 @@ def regions(octets: bytes | mmap, start: int, end: int, boundary: bytes) -> Iter
     A delimiter is a whole line: the boundary of an inner multipart may begin like this one. What follows the last
     delimiter when no close delimiter comes is a part that is not ``closed``; the caller decides.
     """
-    needle = b"--" + boundary
-    length = len(needle)
-    at, opened = start, -1
-    while True:
-        at = octets.find(needle, at, end)
-        if at < 0:
-            break
-        after = _AFTER.match(octets, at + length, end) if _line_start(octets, start, at) else None
-        if after is None:
-            at += length
-            continue
+    opened = -1
+    for at, after, close in _delimiters(octets, start, end, boundary):
         if opened >= 0:
             yield Region(opened, max(opened, _before(octets, opened, at)), True)
-        if after[1]:
+        if close:
             return
-        opened = at = after.end()
+        opened = after
     if opened >= 0:
         yield Region(opened, end, False)
 
 
-def _line_start(octets: bytes | mmap, start: int, at: int) -> bool:
-    return at == start or octets[at - 1] == 10
+def _delimiters(octets: bytes | mmap, start: int, end: int, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Start, end and kind (True: close) of each delimiter line."""
+    needle, at, misses = b"--" + boundary, start, 0
+    while misses < _MISSES:
+        at = octets.find(needle, at, end)
+        if at < 0:
+            return
+        after = _AFTER.match(octets, at + len(needle), end) if at == start or octets[at - 1] == 10 else None
+        if after is None:
+            misses += 1
+            at += len(needle)
+            continue
+        yield at, after.end(), bool(after[1])
+        at = after.end()
+    # Lines that only begin like a delimiter stand in thousands where someone wants us to be slow: all in C from here
+    line = re.compile(b"\n" + re.escape(needle) + rb"(--)?[ \t]*\r?(?=\n|\Z)")
+    for match in line.finditer(octets, max(at - 1, start), end):
+        yield match.start() + 1, min(match.end() + 1, end), bool(match[1])
 
 
 def _before(octets: bytes | mmap, opened: int, at: int) -> int:
