@@ -52,11 +52,12 @@ class Mailbox(NamedTuple):
 
 
 class MailboxProblem(Exception):  # noqa: N818  (an outcome that the client is told, not an error of ours)
-    """A change of mailboxes that cannot be done; ``code`` is the response code of RFC 5530."""
+    """A change of mailboxes that cannot be done: the response code of RFC 5530, and the key of the text about it."""
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, code: str, key: str) -> None:
+        super().__init__(key)
         self.code = code
+        self.key = key
 
 
 _COLUMNS = "id, name, special_use, uidvalidity, uidnext, modseq, subscribed"
@@ -120,6 +121,94 @@ def standard(tx: Tx, account_id: int, name: str) -> int:
     return int(row[0])
 
 
+def create(tx: Tx, account_id: int, name: str, at: datetime) -> list[str]:
+    """Make a mailbox and the levels above it that are missing (RFC 3501 6.3.3); the names that were made.
+
+    Raises MailboxProblem.
+    """
+    check_name(name)
+    if find(tx, account_id, name) is not None:
+        raise MailboxProblem("ALREADYEXISTS", "mailbox-exists")
+    levels = name.split("/")
+    missing = [above for n in range(1, len(levels) + 1) if find(tx, account_id, above := "/".join(levels[:n])) is None]
+    _check_number(tx, account_id, len(missing))
+    for above in missing:
+        _insert(tx, account_id, above, "", at)
+    tx.announce("mailboxes", account_id)
+    return missing
+
+
+def _check_number(tx: Tx, account_id: int, more: int) -> None:
+    row = tx.row("SELECT count(*) FROM mailbox WHERE account = ?", account_id)
+    if row is None or row[0] + more > MAX_MAILBOXES:
+        raise MailboxProblem("LIMIT", "mailbox-too-many")
+
+
+def check_name(name: str) -> None:
+    """Raises MailboxProblem for a name that no mailbox may have."""
+    levels = name.split("/")
+    if (
+        len(name) > MAX_NAME
+        or len(levels) > MAX_LEVELS
+        or not all(level and level == level.strip() for level in levels)
+        or any(unicodedata.category(character)[0] == "C" or character in "*%\\" for character in name)
+    ):
+        raise MailboxProblem("CANNOT", "mailbox-name")
+
+
+def delete(tx: Tx, account_id: int, name: str) -> Mailbox:
+    """Remove a mailbox with its mail rows; mailboxes below it stay. Raises MailboxProblem.
+
+    The contents stay: dispatches and evidence are kept whatever a user does with a mailbox.
+    """
+    mailbox = find(tx, account_id, name)
+    if mailbox is None:
+        raise MailboxProblem("NONEXISTENT", "mailbox-none")
+    if name in STANDARD:
+        raise MailboxProblem("CANNOT", "mailbox-standard")
+    tx.run("DELETE FROM mail WHERE mailbox = ?", mailbox.id)
+    tx.run("DELETE FROM mailbox WHERE id = ?", mailbox.id)
+    tx.announce("mailbox", mailbox.id)
+    tx.announce("mailboxes", account_id)
+    return mailbox
+
+
+def rename(tx: Tx, account_id: int, old: str, new: str, at: datetime) -> None:
+    """Rename a mailbox and those below it (RFC 3501 6.3.5). Raises MailboxProblem.
+
+    INBOX cannot be renamed: its rename would move all mail away, dispatches that nobody has read included.
+    """
+    check_name(new)
+    if old in STANDARD:
+        raise MailboxProblem("CANNOT", "mailbox-standard")
+    if find(tx, account_id, old) is None:
+        raise MailboxProblem("NONEXISTENT", "mailbox-none")
+    if find(tx, account_id, new) is not None:
+        raise MailboxProblem("ALREADYEXISTS", "mailbox-exists")
+    if new.startswith(old + "/"):
+        raise MailboxProblem("CANNOT", "mailbox-below-itself")
+    moved = [(box.id, new + box.name[len(old) :]) for box in listed(tx, account_id) if box.name.startswith(old + "/")]
+    for _, name in moved:
+        check_name(name)
+        if find(tx, account_id, name) is not None:
+            raise MailboxProblem("ALREADYEXISTS", "mailbox-exists")
+    above = new.rpartition("/")[0]
+    if above and find(tx, account_id, above) is None:
+        create(tx, account_id, above, at)
+    tx.run("UPDATE mailbox SET name = ? WHERE account = ? AND name = ?", new, account_id, old)
+    for key, name in moved:
+        tx.run("UPDATE mailbox SET name = ? WHERE id = ?", name, key)
+    tx.announce("mailboxes", account_id)
+
+
+def subscribe(tx: Tx, account_id: int, name: str, *, wanted: bool) -> None:
+    """Set or clear the subscription of a mailbox. Raises MailboxProblem when it does not exist."""
+    flag = int(wanted)
+    if not tx.run("UPDATE mailbox SET subscribed = ? WHERE account = ? AND name = ?", flag, account_id, name):
+        raise MailboxProblem("NONEXISTENT", "mailbox-none")
+    tx.announce("mailboxes", account_id)
+
+
 def deliver(
     tx: Tx,
     mailbox_id: int,
@@ -134,7 +223,7 @@ def deliver(
     ordinal: int | None = None,
 ) -> int:
     """Put a mail into a mailbox; returns its UID. ``kind``: dispatch | original | receipt | mail."""
-    uid, modseq = _take_uids(tx, mailbox_id, 1)
+    uid, modseq = take_uids(tx, mailbox_id, 1)
     tx.run(
         "INSERT INTO mail (mailbox, uid, month, content, size, kind, message, dispatch, ordinal,"
         " internal_date, flags, modseq, served, recent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 1)",
@@ -154,7 +243,7 @@ def deliver(
     return uid
 
 
-def _take_uids(tx: Tx, mailbox_id: int, count: int) -> tuple[int, int]:
+def take_uids(tx: Tx, mailbox_id: int, count: int) -> tuple[int, int]:
     """Reserve ``count`` UIDs: the first of them, and the modseq of this change."""
     rows = tx.rows(
         "UPDATE mailbox SET uidnext = uidnext + ?, modseq = modseq + 1 WHERE id = ? RETURNING uidnext, modseq",
