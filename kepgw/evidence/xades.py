@@ -123,7 +123,7 @@ def sign(xml: bytes, signer: Signer, at: datetime, stamp: Stamp | None, *, envel
     if not canonical.endswith(b">") or canonical.endswith(b"?>"):
         raise FormatError("a processing instruction behind the root")
     digest = hashlib.sha256(canonical).digest()
-    fixed = _fixed(signer.certificate, signer.chain, signer.algorithm)
+    fixed = _fixed(signer.certificate, tuple(signer.chain), signer.algorithm)
     own = hashlib.sha256(digest + fixed.certificate.encode() + write_time(at).encode()).hexdigest()[:32]
     properties = (
         f'<xades:SignedProperties xmlns:xades="{XADES}" Id="xades-id-{own}"><xades:SignedSignatureProperties>'

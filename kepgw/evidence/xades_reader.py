@@ -1,7 +1,7 @@
 """Reading and verifying the XAdES signature of an evidence.
 
-Security rules, decided here. Signature wrapping: exactly one ds:Signature in the document, child of the root; exactly
-two references, ``URI=""`` and the SignedProperties that stand inside this very signature; elements are found by
+Security rules, decided here. Signature wrapping: exactly one ds:Signature in the document, child of the root; the
+references are ``URI=""`` and the SignedProperties, at most KeyInfo too, of this very signature; elements are found by
 place, never by Id, and an Id that stands twice is refused. Transforms: only enveloped-signature or its Filter 2 twin,
 then a canonicalisation. SHA-1 is in no table. The signer is the certificate that the signed SigningCertificate names;
 KeyInfo only carries it. Certificate paths and time stamps are judged elsewhere (kepgw.trust).
@@ -251,21 +251,30 @@ class _Signature:
         target = self.qualifying.get("Target", "")
         if not identifier or target != f"#{identifier}":
             raise SignatureInvalid("QualifyingProperties belong to another signature", CHECK)
-        if [child.tag for child in self.info] != [
-            _ds(name) for name in ("CanonicalizationMethod", "SignatureMethod", "Reference", "Reference")
-        ]:
-            raise SignatureInvalid("SignedInfo has not exactly the two references", CHECK)
+        parts = list(self.info)
+        tags = [one.tag for one in parts]
+        if tags[:2] != [_ds("CanonicalizationMethod"), _ds("SignatureMethod")] or set(tags[2:]) != {_ds("Reference")}:
+            raise SignatureInvalid("SignedInfo has other parts than two methods and references", CHECK)
         self.check_value()
-        own = f"#{self.properties.get('Id', '')}"
-        by_uri = {one.get("URI"): one for one in self.info.iterfind(_ds("Reference"))}
-        if own == "#" or set(by_uri) != {"", own} or by_uri[own].get("Type") != SIGNED_PROPERTIES:
+        # one without URI is not one to the document (XMLDSig 4.4.3.1)
+        references = {one.get("URI", "#"): one for one in parts[2:]}
+        own = {"#" + one.get("Id", ""): one for one in (self.properties, self.key_info)}
+        signed_properties = "#" + self.properties.get("Id", "")
+        # the document, SignedProperties and, by some makers, KeyInfo (TS 102 640-2 clause 6): each once, nothing else
+        if (
+            len(references) != len(parts[2:])
+            or "#" in references
+            or not {"", signed_properties} <= set(references) <= {"", *own}
+            or references[signed_properties].get("Type") != SIGNED_PROPERTIES
+        ):
             raise SignatureInvalid("references to something else than the document and SignedProperties", CHECK)
-        self.document_reference = by_uri[""]
-        transforms = self.transforms(by_uri[own])
-        if len(transforms) > 1:
-            raise SignatureInvalid("transforms of the signed properties", CHECK)
-        octets = canonical(self.properties, _method(transforms))
-        _digest(by_uri[own], octets, "signed properties")
+        self.document_reference = references.pop("")
+        for uri, reference in references.items():
+            transforms = self.transforms(reference)
+            if len(transforms) > 1:
+                raise SignatureInvalid("transforms of a part of the signature", CHECK)
+            what = "signed properties" if uri == signed_properties else "key information"
+            _digest(reference, canonical(own[uri], _method(transforms)), what)
 
     @staticmethod
     def transforms(reference: etree._Element) -> list[etree._Element]:
