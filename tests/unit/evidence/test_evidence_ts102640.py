@@ -228,4 +228,4 @@ def test_what_is_ambiguous_or_unknown_is_refused(old, new):
 def test_processing_instructions_in_an_extension_do_no_harm():
     # lxml 6.1 ends the whole process when it canonicalises a processing instruction by itself
     octets = FIELD.replace('<x xmlns="urn:x"/>', '<?a b?>t<x xmlns="urn:x"><?c?></x><?d?>u').encode("iso-8859-9")
-    assert ts102640.read(octets).extensions == (Extension(b't<x xmlns="urn:x"><?c ?></x>u'),)
+    assert ts102640.read(octets).extensions == (Extension(b't<x xmlns="urn:x"><?c?></x>u'),)
