@@ -158,6 +158,12 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.pause_reading()
 
+    def leftover(self) -> bytes:
+        """What has arrived and was not read; for looking back at a connection that broke."""
+        octets = bytes(self._buffer)
+        self._buffer.clear()
+        return octets
+
     def drop(self) -> int:
         """Throw away what has arrived and was not read; returns how much that was."""
         size = len(self._buffer)
