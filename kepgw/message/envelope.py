@@ -4,6 +4,7 @@ TS 102 640-2 clause 4 with what the field makes of it. Nothing here says that a 
 the ``signed`` span. Building stands in `kepgw.message.sealing` and is offered here as well.
 """
 
+import re
 from dataclasses import dataclass, field
 from mmap import mmap
 
@@ -20,6 +21,7 @@ MAX_EVIDENCE_SIZE = 1 << 20
 MAX_SIGNATURE_SIZE = 1 << 20
 MAX_INTRODUCTION_SIZE = 1 << 18
 
+_UNPLAIN = re.compile(r"[^\w.+-]")
 _PLAIN = ContentType(b"text", b"plain")
 _SIGNATURE_TYPES = (b"pkcs7-signature", b"x-pkcs7-signature")  # the second is what older signers write
 _ORIGINAL_TYPES = (b"rfc822", b"rfc5322")  # TS 102 640-2 4.5 prints a type that was never registered
@@ -62,7 +64,8 @@ class _Part:
     def name(self) -> str:
         entry = first(self.fields, "content-disposition")
         value = structured(entry.raw).get(b"filename") if entry else None
-        return decode_text(value or self.type.get(b"name") or b"")
+        # a peer's word: nothing of a path may be left when somebody saves a file under it
+        return _UNPLAIN.sub("_", decode_text(value or self.type.get(b"name") or b"")).lstrip(".")[:100]
 
     def section_type(self) -> str:
         # "REM-" since EN 319 532-3, "X-REM-" before

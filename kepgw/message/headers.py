@@ -38,8 +38,10 @@ MAX_HEADER = 1 << 20
 MAX_FIELDS = 5_000
 
 _BLANK = re.compile(rb"\n\r?\n")
-_LINES = re.compile(rb"[^\n]+(?:\n[ \t][^\n]*)*\n?|\n")
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
+# a field with its folds (name and value in groups), any other line with its folds, the blank line
+_LINES = re.compile(
+    rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?|(?!\r?\n)[^\n]+(?:\n[ \t][^\n]*)*\n?",
+)
 _OWN_NAME = re.compile(r"[!-9;-~]{1,76}")
 _FOLDING = re.compile(r"[ \t]+[^ \t]+|[^ \t]+")
 
@@ -92,18 +94,13 @@ def split(octets: Octets, start: int = 0, end: int | None = None) -> tuple[int, 
 def fields(header: bytes) -> list[Field]:
     """The fields of a header block in order, at most MAX_FIELDS of its first MAX_HEADER octets. Never raises."""
     found: list[Field] = []
-    for line in _LINES.finditer(header, 0, MAX_HEADER):
-        text = line[0]
-        name = _NAME.match(text)
-        if name:
-            raw = text[name.end() :].rstrip(b"\r\n")
-            found.append(Field(name[1].decode("ascii"), line.start(), line.end(), raw))
-        elif text.strip(b"\r\n"):
-            found.append(Field("", line.start(), line.end(), text.rstrip(b"\r\n")))
+    at, end = 0, min(len(header), MAX_HEADER)
+    while len(found) < MAX_FIELDS and (line := _LINES.match(header, at, end)):
+        at = line.end()
+        if (name := line[1]) is not None:
+            found.append(Field(name.decode("ascii"), line.start(), at, line[2].rstrip(b"\r\n")))
         else:
-            break  # the blank line
-        if len(found) >= MAX_FIELDS:
-            break
+            found.append(Field("", line.start(), at, line[0].rstrip(b"\r\n")))
     return found
 
 

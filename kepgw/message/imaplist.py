@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from kepgw.message.addresses import Address, parse, unquote
 from kepgw.message.headers import Field, fields
@@ -19,12 +20,18 @@ def string(value: bytes) -> bytes:
 
     NUL, CR and LF are dropped: no header value has them, and NUL may stand in neither form.
     """
-    if _QUOTABLE.fullmatch(value):
-        return b'"' + (_ESCAPED.sub(rb"\\\1", value) if b'"' in value or b"\\" in value else value) + b'"'
-    value = value.translate(None, _FORBIDDEN)
-    if _QUOTABLE.fullmatch(value):
-        return string(value)
-    return b"{%d}\r\n%b" % (len(value), value)
+    return _short(value) if len(value) <= 100 else _string(value)
+
+
+def _string(value: bytes) -> bytes:
+    if not _QUOTABLE.fullmatch(value):
+        value = value.translate(None, _FORBIDDEN)
+        if not _QUOTABLE.fullmatch(value):
+            return b"{%d}\r\n%b" % (len(value), value)
+    return b'"' + (_ESCAPED.sub(rb"\\\1", value) if b'"' in value or b"\\" in value else value) + b'"'
+
+
+_short = lru_cache(4096)(_string)  # types, encodings, parameter names: the same few in all mail
 
 
 def nstring(value: bytes | None) -> bytes:

@@ -3,6 +3,7 @@
 import re
 from binascii import Error, a2b_base64, a2b_qp
 from collections.abc import Iterator
+from functools import lru_cache
 from mmap import mmap
 from typing import NamedTuple
 
@@ -13,12 +14,12 @@ MAX_VALUE = 1 << 14  # octets of one Content-* value that are read
 MAX_PARAMETERS = 64
 MAX_BOUNDARY = 200  # RFC 2046 5.1.1 allows 70
 _MISSES = 64
+_CACHED = 200  # octets of a value worth remembering: mail has the same few everywhere
 
 _TYPE = re.compile(rb"[ \t]*([!#-'*+.0-9A-Z^-~-]+)[ \t]*/[ \t]*([!#-'*+.0-9A-Z^-~-]+)")
 _TOKEN = re.compile(rb"[!#-'*+.0-9A-Z^-~/-]+")
 _PARAMETER = re.compile(rb';[ \t]*([^=;"\s]+)[ \t]*=[ \t]*("[^"\\]*(?:\\.[^"\\]*)*"|[^;\s]*)', re.DOTALL)
 _AFTER = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
 class Value(NamedTuple):
@@ -55,6 +56,11 @@ def _parameters(value: bytes, at: int) -> tuple[tuple[bytes, bytes], ...]:
 
 def content_type(raw: bytes) -> ContentType | None:
     """The value of a Content-Type field; None when it names no type/subtype (RFC 2045 5.2 then has the default)."""
+    return _content_type(raw) if len(raw) <= _CACHED else _content_type.__wrapped__(raw)
+
+
+@lru_cache(512)
+def _content_type(raw: bytes) -> ContentType | None:
     value = unfold(raw[:MAX_VALUE])
     match = _TYPE.match(value)
     if not match:
@@ -64,6 +70,11 @@ def content_type(raw: bytes) -> ContentType | None:
 
 def structured(raw: bytes) -> Value:
     """A value of the form ``token; name=value`` (Content-Disposition, Content-Transfer-Encoding)."""
+    return _structured(raw) if len(raw) <= _CACHED else _structured.__wrapped__(raw)
+
+
+@lru_cache(512)
+def _structured(raw: bytes) -> Value:
     value = unfold(raw[:MAX_VALUE])
     match = _TOKEN.match(value)
     if not match:
@@ -125,7 +136,7 @@ def decode_body(octets: bytes, encoding: bytes) -> bytes:
     """A body by its transfer encoding (lower case); unknown encodings as they are. Raises ValueError for bad base64."""
     if encoding == b"base64":
         try:
-            return a2b_base64(_NOT_BASE64.sub(b"", octets))
+            return a2b_base64(octets)  # passes over line ends and the like (RFC 2045 6.8)
         except Error as error:
             raise ValueError(str(error)) from error
     if encoding == b"quoted-printable":

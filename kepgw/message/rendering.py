@@ -25,39 +25,42 @@ class Rendered:
 
 def body(part: Part) -> bytes:
     """BODY: the structure without extension data."""
-    return _structure(part, extended=False)
+    return _both(part)[0]
 
 
 def bodystructure(part: Part) -> bytes:
     """BODYSTRUCTURE: the structure with all extension data."""
-    return _structure(part, extended=True)
+    return _both(part)[1]
 
 
-def _structure(part: Part, *, extended: bool) -> bytes:
+def _both(part: Part) -> tuple[bytes, bytes]:
+    """BODY and BODYSTRUCTURE in one pass."""
     if part.is_multipart:
-        written = b"".join(_structure(child, extended=extended) for child in part.children)
-        written += b" " + string(part.subtype.encode("ascii"))
-        if extended:
-            written += b" " + parameters(part.parameters) + _extension(part)
-        return b"(" + written + b")"
-    items = [
+        pairs = [_both(child) for child in part.children]
+        end = b" " + string(part.subtype.encode("ascii"))
+        return (
+            b"(%b%b)" % (b"".join([pair[0] for pair in pairs]), end),
+            b"(%b%b %b%b)"
+            % (b"".join([pair[1] for pair in pairs]), end, parameters(part.parameters), _extension(part)),
+        )
+    basic = b"%b %b %b %b %b %b %d" % (
         string(part.type.encode("ascii")),
         string(part.subtype.encode("ascii")),
         parameters(part.parameters),
         _text(part.id),
         _text(part.description),
         string(part.encoding.encode("ascii")),
-        b"%d" % part.size,
-    ]
+        part.size,
+    )
+    extension = b" " + _text(part.md5) + _extension(part)
     if part.is_message:
         message = part.children[0]
-        items += [message.envelope or NIL, _structure(message, extended=extended), b"%d" % part.lines]
-    elif part.type == "text":
-        items.append(b"%d" % part.lines)
-    written = b" ".join(items)
-    if extended:
-        written += b" " + _text(part.md5) + _extension(part)
-    return b"(" + written + b")"
+        basic += b" " + (message.envelope or NIL)
+        short, full = _both(message)
+        return b"(%b %b %d)" % (basic, short, part.lines), b"(%b %b %d%b)" % (basic, full, part.lines, extension)
+    if part.type == "text":
+        basic += b" %d" % part.lines
+    return b"(" + basic + b")", b"(" + basic + extension + b")"
 
 
 def _extension(part: Part) -> bytes:
@@ -78,7 +81,8 @@ def _text(value: str | None) -> bytes:
 
 
 def _rendered(header: bytes, part: Part) -> Rendered:
-    return Rendered(header, part.envelope or NIL, body(part), bodystructure(part), dump(part))
+    short, full = _both(part)
+    return Rendered(header, part.envelope or NIL, short, full, dump(part))
 
 
 def render(octets: Octets) -> Rendered:

@@ -7,7 +7,7 @@ lets `graft` put a known tree into an envelope without reading the original agai
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from mmap import mmap
 from typing import Any
 
@@ -181,45 +181,37 @@ def _describe(part: Part, raw: dict[str, bytes]) -> None:
 
 
 def graft(skeleton: Part, path: tuple[int, ...], original: Part, size: int, lines: int) -> Part:
-    """The tree of an envelope with its original in place.
+    """The tree of an envelope with its original in place. Both trees are used up: the result is made of their parts.
 
     ``skeleton`` is the tree of head and tail alone, with an empty message/rfc822 at ``path`` (IMAP part numbers);
-    ``original`` the tree of the form that goes there, of ``size`` octets with ``lines`` line ends. Returns new parts.
+    ``original`` the tree of the form that goes there, of ``size`` octets with ``lines`` line ends.
     Raises ValueError when no empty message/rfc822 stands there (our own mistake).
     """
-    node = skeleton
+    node, around = skeleton, []
     for number in path:
         if not 0 < number <= len(node.children):
             raise ValueError(f"no part {path}")
+        around.append((node, number))
         node = node.children[number - 1]
     if not node.is_message or node.size:
         raise ValueError(f"part {path} is no empty message/rfc822")
-    place = node.body
-
-    def moved(part: Part) -> Part:
-        if part is node:
-            return replace(part, end=place + size, lines=lines, children=(_shifted(original, place),))
-        around = part.start <= place <= part.end
-        return replace(
-            part,
-            start=part.start + (size if part.start > place else 0),
-            body=part.body + (size if part.body > place else 0),
-            end=part.end + (size if part.end >= place else 0),
-            total=part.total + (lines if around and part.envelope is not None else 0),
-            children=tuple(moved(child) for child in part.children),
-        )
-
-    return moved(skeleton)
+    _shift(original, node.body)
+    node.children, node.lines, node.end = (original,), lines, node.end + size
+    for parent, number in around:
+        parent.end += size
+        if parent.envelope is not None:
+            parent.total += lines
+        for later in parent.children[number:]:
+            _shift(later, size)
+    return skeleton
 
 
-def _shifted(part: Part, by: int) -> Part:
-    return replace(
-        part,
-        start=part.start + by,
-        body=part.body + by,
-        end=part.end + by,
-        children=tuple(_shifted(child, by) for child in part.children),
-    )
+def _shift(part: Part, by: int) -> None:
+    part.start += by
+    part.body += by
+    part.end += by
+    for child in part.children:
+        _shift(child, by)
 
 
 def dump(part: Part) -> bytes:

@@ -195,6 +195,11 @@ def test_lenient_as_the_field_needs(old: bytes, new: bytes) -> None:
     )
 
 
+def test_a_file_name_cannot_leave_its_folder() -> None:
+    octets = build().replace(b'filename="Kanit0.xml"', b'filename="../..\\a/b c.xml"')
+    assert open_envelope(octets).evidence[0][0] == "_..a_b_c.xml"
+
+
 def test_an_extension_is_no_evidence() -> None:
     octets = build().replace(b"rem_message/xml_evidence", b"rem_message/extension")
     assert open_envelope(octets).evidence == []

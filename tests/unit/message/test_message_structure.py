@@ -2,6 +2,7 @@ import email
 import mmap
 import time
 from email.message import EmailMessage, Message
+from email.utils import getaddresses
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,18 @@ def shape_by_library(message: Message) -> Any:
 
 
 def parsed(data: bytes) -> Any:
-    """What IMAPClient reads out of a BODYSTRUCTURE response."""
-    pieces, rest = [], b"1 (BODYSTRUCTURE " + data + b")"
+    return fetched(b"BODYSTRUCTURE", data)
+
+
+def fetched(item: bytes, data: bytes) -> Any:
+    """What IMAPClient reads out of a FETCH response with that item."""
+    pieces, rest = [], b"1 (" + item + b" " + data + b")"
     while b"}\r\n" in rest:
         line, _, after = rest.partition(b"}\r\n")
         length = int(line.rpartition(b"{")[2])
         pieces.append((line + b"}", after[:length]))
         rest = after[length:]
-    return parse_fetch_response([*pieces, rest])[1][b"BODYSTRUCTURE"]
+    return parse_fetch_response([*pieces, rest])[1][item]
 
 
 def shape_parsed(data: Any) -> Any:
@@ -196,6 +201,18 @@ def test_a_message_part_has_envelope_structure_and_lines() -> None:
 )
 def test_envelope(header: bytes, expected: bytes) -> None:
     assert envelope(header) == expected
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("octets", [*CORPUS.values(), *GOLDEN.values()], ids=[*CORPUS, *GOLDEN])
+def test_envelope_as_imapclient_reads_it(octets: bytes) -> None:
+    read = fetched(b"ENVELOPE", render(octets).envelope)
+    message = email.message_from_bytes(octets)
+    assert read.subject == (message["subject"] and str(message["subject"]).replace("\r\n", "").encode())
+    assert read.message_id == (message["message-id"] and message["message-id"].encode())
+    for ours, name in ((read.from_, "from"), (read.to, "to"), (read.cc, "cc")):
+        theirs = [address for _, address in getaddresses(message.get_all(name, [])) if address]
+        assert [f"{one.mailbox.decode()}@{one.host.decode()}" for one in ours or () if one.host] == theirs
 
 
 def at(octets: bytes, path: tuple[int, ...], what: str = "") -> bytes | None:
