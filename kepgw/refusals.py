@@ -55,6 +55,7 @@ REFUSALS: dict[str, Rule] = {
     "envelope-invalid": Rule(554, "5.7.7", "InvalidUserSignature"),
     "envelope-signer": Rule(554, "5.7.7", "InvalidUserSignature"),
     "speaks-for-another": Rule(554, "5.7.1", "PolicyViolation"),
+    "recipient-not-named": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "unknown-message": Rule(550, "5.6.0", "PolicyViolation"),
     # ours to mend
     "store-full": Rule(452, "4.3.1", "TechnicalMalfunction"),

@@ -68,7 +68,9 @@ def read_card(text: str) -> Card:
         name=_take(document, "name", str),
         service_address=_take(document, "service_address", str).lower(),
         domains=tuple(domain.lower() for domain in _take(document, "domains", list)),
-        process_chain=tuple(_certificate(pem, "process_certificates") for pem in _take(document, "process_certificates", list)),
+        process_chain=tuple(
+            _certificate(pem, "process_certificates") for pem in _take(document, "process_certificates", list)
+        ),
         relay_host=_take(relay, "host", str),
         relay_port=_take(relay, "port", int),
         tls_certificate=_certificate(_take(relay, "tls_certificate", str), "relay.tls_certificate"),

@@ -3,20 +3,35 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Protocol
 
+from kepgw.accounts.address import provider_domain
 from kepgw.errors import ConfigurationError, SignatureInvalid
 from kepgw.interop.card import Card, read_card
 from kepgw.interop.desk import Route
-from kepgw.interop.providers import Provider, owner_of
 from kepgw.refusals import Refusal
 from kepgw.store.engine import Change, Store, Tx
 from kepgw.store.ids import micros
 
 
+class KnownProvider(Protocol):
+    """An entry of the table of providers."""
+
+    @property
+    def name(self) -> str:
+        """As the provider calls itself."""
+
+    @property
+    def state(self) -> str:
+        """``active`` or ``ended``."""
+
+
 class Peers:
     """Peers by domain, kept in step with the store; the known providers and our own domain beside them."""
 
-    def __init__(self, store: Store, own_domain: str, own_service_address: str, providers: Mapping[str, Provider]) -> None:
+    def __init__(
+        self, store: Store, own_domain: str, own_service_address: str, providers: Mapping[str, KnownProvider]
+    ) -> None:
         self.own_domain = own_domain
         self.own_service_address = own_service_address
         self._store = store
@@ -57,7 +72,7 @@ class Peers:
 
         Raises Refusal: not-kep-address, provider-ended, unknown-provider or no-peer.
         """
-        domain = owner_of(address)
+        domain = provider_domain(address)  # sub-domains belong to hsNN.kep.tr: Tebliğ m.11(5)
         if domain == self.own_domain:
             return domain
         provider = self._providers.get(domain)
@@ -77,7 +92,7 @@ class Peers:
         return Route(domain, card.relay_host, card.relay_port, hashlib.sha256(card.tls_certificate).hexdigest())
 
 
-def signed_by(card: Card, signer: bytes) -> None:
+def signed_by(card: Card, signer: bytes | None) -> None:
     """Hold a signer's certificate (DER) against a card. Raises SignatureInvalid(check="signer")."""
     if signer != card.process_chain[0]:
         raise SignatureInvalid(f"the signer is not the process certificate of {card.domain}", check="signer")

@@ -12,7 +12,14 @@ READ: Final = "$KepOkundu"
 KEYWORDS: Final = (ACCEPTED, REFUSED, RELAYED, NOT_DELIVERED, DELIVERED, READ)
 
 # one evidence is enough
-_ON_FIRST: Final = {"10": ACCEPTED, "11": REFUSED, "20": RELAYED, "21": NOT_DELIVERED, "31": NOT_DELIVERED, "41": NOT_DELIVERED}
+_ON_FIRST: Final = {
+    "10": ACCEPTED,
+    "11": REFUSED,
+    "20": RELAYED,
+    "21": NOT_DELIVERED,
+    "31": NOT_DELIVERED,
+    "41": NOT_DELIVERED,
+}
 
 
 def keywords(proofs: Iterable[frozenset[str]]) -> frozenset[str]:

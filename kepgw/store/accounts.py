@@ -54,7 +54,7 @@ class Account:
 def operator_by_login(tx: Tx, login: str) -> Operator | None:
     """The operator behind a login name, ``address`` or ``address/operator``."""
     row = tx.row(_OPERATOR + "WHERE o.login = ?", login)
-    return Operator(*row[:6], Right(row[6]), bool(row[7]), *row[8:]) if row else None
+    return Operator(*(*row[:6], Right(row[6]), bool(row[7]), *row[8:])) if row else None
 
 
 def account_by_address(tx: Tx, address: str) -> Account | None:

@@ -233,10 +233,12 @@ class Store:
         self._connection.execute("SAVEPOINT work")
         try:
             value = waiting.work(tx)
-        except BaseException as problem:  # noqa: BLE001  (handed to the caller whole)
+        except BaseException as problem:
             tx.changes = before
             if not self._connection.in_transaction:  # SQLite rolled everything back by itself: a full disk
-                raise problem if isinstance(problem, sqlite3.Error) else sqlite3.OperationalError(str(problem)) from None
+                raise (
+                    problem if isinstance(problem, sqlite3.Error) else sqlite3.OperationalError(str(problem))
+                ) from None
             self._connection.execute("ROLLBACK TO work")
             self._connection.execute("RELEASE work")
             if isinstance(problem, sqlite3.Error):

@@ -8,7 +8,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def new_id(at: datetime) -> int:
     """A 62-bit identifier that grows with time (milliseconds, then 20 random bits): neighbours in time are
-    neighbours on disk, and any number of nodes may make them without asking each other."""
+    neighbours on disk, and any number of nodes may make them without asking each other.
+    """
     return (micros(at) // 1000 << 20 | secrets.randbits(20)) & 0x3FFFFFFFFFFFFFFF
 
 

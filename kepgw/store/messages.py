@@ -102,15 +102,13 @@ _MESSAGE: Final = (
     "month, id, direction, account, operator, peer, sender, sender_name, subject, ua_message_id, t0, size,"
     " eight_bit, digest, content, facts, state"
 )
-_EVIDENCE: Final = (
-    "month, id, dispatch, message, ordinal, code, issuer, own, event_time, reason, blob, receipt, seq"
-)
+_EVIDENCE: Final = "month, id, dispatch, message, ordinal, code, issuer, own, event_time, reason, blob, receipt, seq"
 
 
 def insert_message(tx: Tx, message: Message) -> None:
     """Store a message row."""
     tx.run(
-        f"INSERT INTO message ({_MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO message ({_MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         message.month,
         message.id,
         message.direction,
@@ -169,20 +167,19 @@ def insert_dispatch(tx: Tx, dispatch: Dispatch, recipients: Iterable[Recipient],
 
 def message_by_id(tx: Tx, month: int, message: int) -> Message | None:
     """A message by its key."""
-    row = tx.row(f"SELECT {_MESSAGE} FROM message WHERE month = ? AND id = ?", month, message)  # noqa: S608
+    row = tx.row(f"SELECT {_MESSAGE} FROM message WHERE month = ? AND id = ?", month, message)
     return _message(row) if row else None
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    return Message(
-        *row[:10], moment(row[10]), row[11], bool(row[12]), row[13], row[14], json.loads(row[15]), row[16]
-    )
+    values = (*row[:10], moment(row[10]), row[11], bool(row[12]), row[13], row[14], json.loads(row[15]), row[16])
+    return Message(*values)
 
 
 def messages_page(tx: Tx, limit: int, before: int | None = None) -> list[Message]:
     """The newest messages first, at most ``limit``, those before T0 ``before`` (microseconds)."""
     rows = tx.rows(
-        f"SELECT {_MESSAGE} FROM message WHERE t0 < ? ORDER BY t0 DESC LIMIT ?",  # noqa: S608
+        f"SELECT {_MESSAGE} FROM message WHERE t0 < ? ORDER BY t0 DESC LIMIT ?",
         1 << 62 if before is None else before,
         limit,
     )
@@ -201,7 +198,8 @@ def dispatches_of(tx: Tx, month: int, message: int) -> list[Dispatch]:
 
 
 def _dispatch(row: tuple[Any, ...]) -> Dispatch:
-    return Dispatch(*row[:5], bool(row[5]), *row[6:])
+    values = (*row[:5], bool(row[5]), *row[6:])
+    return Dispatch(*values)
 
 
 def recipients_of(tx: Tx, month: int, dispatch: int) -> tuple[Recipient, ...]:
@@ -212,7 +210,7 @@ def recipients_of(tx: Tx, month: int, dispatch: int) -> tuple[Recipient, ...]:
         month,
         dispatch,
     )
-    return tuple(Recipient(*row[:5], State(row[5]), frozenset(row[6].split())) for row in rows)
+    return tuple(Recipient(*(*row[:5], State(row[5]), frozenset(row[6].split()))) for row in rows)
 
 
 def load_transaction(tx: Tx, month: int, dispatch: int) -> Transaction:
@@ -263,12 +261,14 @@ def set_state(tx: Tx, month: int, dispatch: int, recipient: Recipient, at: datet
 
 def record_evidence(tx: Tx, row: EvidenceRow) -> int:
     """Put an evidence into the ledger. Returns its number: gap-free per provider, given in the commit itself."""
-    tx.run("INSERT INTO counter (name, value) VALUES ('evidence', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1")
+    tx.run(
+        "INSERT INTO counter (name, value) VALUES ('evidence', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+    )
     found = tx.row("SELECT value FROM counter WHERE name = 'evidence'")
     assert found is not None
     seq = int(found[0])
     tx.run(
-        f"INSERT INTO evidence ({_EVIDENCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO evidence ({_EVIDENCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         row.month,
         row.id,
         row.dispatch,
@@ -289,7 +289,7 @@ def record_evidence(tx: Tx, row: EvidenceRow) -> int:
 def evidence_of(tx: Tx, month: int, message: int) -> list[EvidenceRow]:
     """Every evidence of a message, in the order of the ledger."""
     rows = tx.rows(
-        f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND message = ? ORDER BY seq",  # noqa: S608
+        f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND message = ? ORDER BY seq",
         month,
         message,
     )
@@ -298,12 +298,13 @@ def evidence_of(tx: Tx, month: int, message: int) -> list[EvidenceRow]:
 
 def evidence_by_id(tx: Tx, month: int, identifier: str) -> EvidenceRow | None:
     """An evidence by its identifier."""
-    row = tx.row(f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND id = ?", month, identifier)  # noqa: S608
+    row = tx.row(f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND id = ?", month, identifier)
     return _evidence(row) if row else None
 
 
 def _evidence(row: tuple[Any, ...]) -> EvidenceRow:
-    return EvidenceRow(*row[:7], bool(row[7]), moment(row[8]), *row[9:])
+    values = (*row[:7], bool(row[7]), moment(row[8]), *row[9:])
+    return EvidenceRow(*values)
 
 
 def refresh_keywords(tx: Tx, message: Message) -> None:

@@ -192,6 +192,7 @@ task = Table(
     Column("month", Big, nullable=False),
     Column("message", Big, nullable=False),
     Column("dispatch", Big),
+    Column("ordinal", Big),
     Column("lane", Text, nullable=False),  # what it waits in line with: "sign", "timer", or a peer's domain
     Column("due", Big, nullable=False),
     Column("deadline", Big),

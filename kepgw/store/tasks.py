@@ -40,16 +40,33 @@ class Task:
     attempts: int = 0
     last_error: str = ""
     id: int = 0
+    ordinal: int | None = None
 
 
-_COLUMNS: Final = "kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error, id"
+_COLUMNS: Final = (
+    "kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error, id, ordinal"
+)
+
+# jumps from lane to lane along the index (lane, due), however many tasks stand in each
+_LANES: Final = (
+    "WITH RECURSIVE lanes (lane) AS (SELECT min(lane) FROM task UNION ALL"
+    " SELECT (SELECT min(lane) FROM task WHERE lane > lanes.lane) FROM lanes WHERE lanes.lane IS NOT NULL) "
+)
+_LANE_DUE: Final = (
+    _LANES + "SELECT lane, (SELECT min(due) FROM task t WHERE t.lane = lanes.lane) FROM lanes WHERE lane IS NOT NULL"
+)
+_NEXT_DUE: Final = (
+    _LANES + "SELECT min((SELECT min(due) FROM task t WHERE t.lane = lanes.lane AND t.due > ?)) FROM lanes"
+    " WHERE lane IS NOT NULL"
+)
 
 
 def add(tx: Tx, task: Task) -> None:
     """Put a task into the queue."""
     tx.run(
-        "INSERT INTO task (kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO task (kind, month, message, dispatch, lane, due, payload, created, deadline, attempts,"
+        " last_error, ordinal)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         task.kind.value,
         task.month,
         task.message,
@@ -61,20 +78,21 @@ def add(tx: Tx, task: Task) -> None:
         None if task.deadline is None else micros(task.deadline),
         task.attempts,
         task.last_error,
+        task.ordinal,
     )
     tx.announce("task", 0)
 
 
 def due_lanes(tx: Tx, at: datetime) -> list[str]:
     """The lanes that have work due."""
-    rows = tx.rows("SELECT lane, min(due) FROM task GROUP BY lane")  # a loose scan of the index (lane, due)
+    rows = tx.rows(_LANE_DUE)
     return [lane for lane, due in rows if due <= micros(at)]
 
 
 def due_tasks(tx: Tx, lane: str, at: datetime, limit: int) -> list[Task]:
     """Work of a lane that is due, the oldest first."""
     rows = tx.rows(
-        f"SELECT {_COLUMNS} FROM task WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?",  # noqa: S608
+        f"SELECT {_COLUMNS} FROM task WHERE lane = ? AND due <= ? ORDER BY due LIMIT ?",
         lane,
         micros(at),
         limit,
@@ -84,19 +102,20 @@ def due_tasks(tx: Tx, lane: str, at: datetime, limit: int) -> list[Task]:
 
 def next_due(tx: Tx, after: datetime) -> datetime | None:
     """When the next task that is not due yet will be."""
-    lanes = [row[0] for row in tx.rows("SELECT DISTINCT lane FROM task")]
-    found = [
-        row[0]
-        for lane in lanes
-        if (row := tx.row("SELECT min(due) FROM task WHERE lane = ? AND due > ?", lane, micros(after))) and row[0]
-    ]
-    return moment(min(found)) if found else None
+    row = tx.row(
+        _NEXT_DUE,
+        micros(after),
+    )
+    return moment(row[0]) if row and row[0] is not None else None
 
 
 def postpone(tx: Tx, task: Task, due: datetime, reason: str) -> None:
     """Try a task again later, and say why it did not work."""
     tx.run(
-        "UPDATE task SET due = ?, attempts = attempts + 1, last_error = ? WHERE id = ?", micros(due), reason[:500], task.id
+        "UPDATE task SET due = ?, attempts = attempts + 1, last_error = ? WHERE id = ?",
+        micros(due),
+        reason[:500],
+        task.id,
     )
     tx.announce("task", 0)
 
@@ -106,9 +125,21 @@ def finish(tx: Tx, task: Task) -> bool:
     return tx.run("DELETE FROM task WHERE id = ?", task.id) > 0
 
 
+def end_windows(tx: Tx, kind: Kind, month: int, message: int, dispatch: int, ordinal: int) -> None:
+    """A window that has its answer need not end."""
+    tx.run(
+        "DELETE FROM task WHERE month = ? AND message = ? AND dispatch = ? AND ordinal = ? AND kind = ?",
+        month,
+        message,
+        dispatch,
+        ordinal,
+        kind.value,
+    )
+
+
 def queue(tx: Tx, limit: int = 1000) -> list[Task]:
     """The queue as an administrator sees it, by due time."""
-    return [_task(row) for row in tx.rows(f"SELECT {_COLUMNS} FROM task ORDER BY due LIMIT ?", limit)]  # noqa: S608
+    return [_task(row) for row in tx.rows(f"SELECT {_COLUMNS} FROM task ORDER BY due LIMIT ?", limit)]
 
 
 def retry_now(tx: Tx, at: datetime, task_id: int | None = None) -> int:
@@ -130,12 +161,6 @@ def waiting(tx: Tx) -> int:
 
 
 def _task(row: Row) -> Task:
-    return Task(
-        Kind(row[0]),
-        *row[1:5],
-        moment(row[5]),
-        json.loads(row[6]),
-        moment(row[7]),
-        None if row[8] is None else moment(row[8]),
-        *row[9:],
-    )
+    deadline = None if row[8] is None else moment(row[8])
+    values = (Kind(row[0]), *row[1:5], moment(row[5]), json.loads(row[6]), moment(row[7]), deadline, *row[9:])
+    return Task(*values)

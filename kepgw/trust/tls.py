@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import ssl
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from kepgw.errors import ConfigurationError
@@ -11,18 +13,21 @@ from kepgw.errors import ConfigurationError
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
-def server_context(cert_pem: Path, key_pem: Path) -> ssl.SSLContext:
-    """The context of a listener. ``cert_pem`` holds the certificate, then any intermediates.
+def server_context(cert_pem: Path, key_pem: Path, chain: Sequence[Path] = ()) -> ssl.SSLContext:
+    """The context of a listener. ``cert_pem`` holds the certificate, then any intermediates; ``chain`` more of those.
 
     No ALPN: mail protocols are told apart by port. Raises ConfigurationError when files are unreadable or do not fit.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER)
-    for path in (cert_pem, key_pem):
+    for path in (cert_pem, key_pem, *chain):
         if not path.is_file():
             raise ConfigurationError(f"{path}: no such file; it holds the TLS certificate or key of the listeners")
     try:
         # without a password function OpenSSL would ask on the terminal and the server would hang
-        context.load_cert_chain(cert_pem, key_pem, password=_no_password)
+        with tempfile.NamedTemporaryFile(suffix=".pem") as joined:  # OpenSSL reads a chain from one file only
+            joined.write(b"\n".join(path.read_bytes() for path in (cert_pem, *chain)))
+            joined.flush()
+            context.load_cert_chain(joined.name, key_pem, password=_no_password)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
             f"{cert_pem}, {key_pem}: unusable for TLS ({error}); do they belong together?"

@@ -1,0 +1,270 @@
+"""One provider in one process: everything wired, started in order and stopped without loss."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from kepgw.app.config import Config
+from kepgw.app.lock import Lock
+from kepgw.errors import ConfigurationError, SigningUnavailable
+from kepgw.imap.server import ImapServer
+from kepgw.interop.carrier import Carrier
+from kepgw.interop.case import Identity
+from kepgw.interop.duties import Duties
+from kepgw.interop.peers import Peers
+from kepgw.interop.reception import ReceptionCounter
+from kepgw.interop.settings import Policy, RelaySettings
+from kepgw.interop.submission import SubmissionCounter
+from kepgw.interop.workshop import Authority, Tools, Workshop
+from kepgw.refusals import Refusal
+from kepgw.smtp.client import SmtpRelayClient
+from kepgw.smtp.limits import ClientLimits, Limits
+from kepgw.smtp.relay_in import RelayServer
+from kepgw.smtp.submission import SubmissionServer
+from kepgw.store.accounts import Operator
+from kepgw.store.engine import Store
+from kepgw.store.login import Logins
+from kepgw.store.reading import MailRow
+from kepgw.trust.keys import ProcessKeys, load_key
+from kepgw.trust.paths import load_anchors
+from kepgw.trust.tls import client_context, server_context
+from kepgw.web.health import HealthServer
+
+GRACE = 10.0  # seconds that a stop may take
+
+_log = structlog.get_logger("kepgw.provider")
+
+
+def now() -> datetime:
+    """The clock of the provider."""
+    return datetime.now(UTC)
+
+
+def tools_of(config: Config) -> Tools:
+    """What the signing processes need, from the configuration."""
+    identity = Identity(
+        domain=config.provider.domain,
+        name=config.provider.name,
+        service_address=config.provider.service_address,
+        policies=tuple(config.policies),
+        development=config.provider.development,
+        spelling=config.spelling,
+        type_header=config.evidence.type_header,
+        delivery_status=config.evidence.delivery_status,
+    )
+    algorithm = config.signing.algorithm
+    return Tools(
+        identity=identity,
+        process_key=config.keys.process_key,
+        process_certificates=tuple(config.keys.process_certificates),
+        tsa_key=config.keys.tsa_key,
+        tsa_certificates=tuple(config.keys.tsa_certificates),
+        authorities=tuple(Authority(each.kind, each.url, each.timeout) for each in config.tsa),
+        algorithm="" if algorithm == "auto" else algorithm,
+    )
+
+
+def relay_settings(config: Config) -> RelaySettings:
+    """Windows and waits from the configuration."""
+    relay = config.relay
+    return RelaySettings(
+        window=timedelta(seconds=relay.window),
+        answer_window=timedelta(seconds=relay.answer_window),
+        delivery_window=timedelta(seconds=relay.delivery_window),
+        retry_first=timedelta(seconds=relay.retry_first),
+        retry_factor=relay.retry_factor,
+        retry_max=timedelta(seconds=relay.retry_max),
+        retry_jitter=relay.retry_jitter,
+        connections_per_peer=relay.connections_per_peer,
+    )
+
+
+class Provider:
+    """A running provider. ``start`` raises ConfigurationError or StoreError when something it needs is not there."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.store: Store
+        self.peers: Peers
+        self.carrier: Carrier
+        self._keys: ProcessKeys
+        self._lock = Lock(config.directory)
+        self._front: list[Callable[[], Awaitable[None]]] = []  # what talks to the outside
+        self._back: list[Callable[[], Awaitable[None]]] = []  # what they stand on, in the order of starting
+
+    async def start(self) -> None:
+        """Open the store, start the signing processes, then listen."""
+        self._lock.take()
+        try:
+            await self._start_back()
+            await self._start_front()
+        except BaseException:
+            await self.stop(0.0)
+            raise
+        _log.info("listening", domain=self.config.provider.domain, host=self.config.listen.host, **self._ports)
+
+    async def stop(self, grace: float = GRACE) -> None:
+        """Stop listening, finish what is in hand within ``grace`` seconds, close the store. Safe to call twice."""
+        front, self._front = self._front, []
+        back, self._back = self._back, []
+        await asyncio.gather(*(_stop(each, grace / 2) for each in front))
+        for each in reversed(back):
+            await _stop(each, grace / 2)
+        self._lock.release()
+
+    @property
+    def _ports(self) -> dict[str, int]:
+        return dict(self.config.listen.ports)
+
+    @property
+    def _spool(self) -> Path:
+        return self.config.directory / self.config.store.spool
+
+    async def _start_back(self) -> None:
+        config, keys = self.config, self.config.keys
+        self._keys = ProcessKeys([load_key(keys.process_key, *keys.process_certificates)])
+        self._spool.mkdir(mode=0o700, exist_ok=True)
+        self.store = store = await asyncio.to_thread(Store.open, config.store_path)
+        self._back.append(partial(asyncio.to_thread, store.close))
+        provider = config.provider
+        self.peers = Peers(store, provider.domain, provider.service_address, config.known_providers)
+        await self.peers.start()
+        workshop = Workshop(tools_of(config), config.signing.workers)
+        self._back.append(partial(asyncio.to_thread, workshop.close))
+        await workshop.start()
+        client = SmtpRelayClient(config.hostname, client_context(), _client_limits(config))
+        self._back.append(client.close)
+        self._duties = Duties(store, self.peers, workshop, client, relay_settings(config), now)
+        self.carrier = Carrier(store, self._duties, now, workshop.workers)
+        await self.carrier.start()
+        self._back.append(partial(self.carrier.stop, GRACE / 3))
+
+    async def _start_front(self) -> None:
+        config, listen = self.config, self.config.listen
+        leaf, *chain = config.keys.tls_certificates
+        tls = server_context(leaf, config.keys.tls_key, chain)
+        policy = Policy(
+            content_octets=config.limits.content_octets, etebligat=config.policy.etebligat == "accept"
+        )
+        submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready)
+        anchors = load_anchors(config.trust.anchors)
+        reception = ReceptionCounter(self.store, self.peers, anchors, relay_settings(config), now, self.ready)
+        logins = Logins(self.store)
+        shared: dict[str, Any] = {
+            "hostname": config.hostname,
+            "spool_folder": self._spool,
+            "limits": _limits(config),
+        }
+        submissions = SubmissionServer(submission, logins, **shared)
+        relay = RelayServer(reception, **shared)
+        imap = ImapServer(
+            self.store,
+            logins,
+            on_read=self._on_read,
+            read_evidence=config.mailbox.read_evidence,
+            now=now,
+            spool_folder=self._spool,
+        )
+        health = HealthServer(self.status, listen.host, listen.http)
+        self._front += [partial(submissions.stop, GRACE / 3), partial(relay.stop, GRACE / 3)]
+        self._front += [partial(imap.stop, 1.0), health.stop]
+        await _listen("relay", relay.start(listen.host, listen.relay, tls, False))
+        await _listen("submission", submissions.start(listen.host, listen.submission, tls, False))
+        await _listen("submissions", submissions.start(listen.host, listen.submissions, tls, True))
+        await _listen("imap", imap.start(listen.host, listen.imap, None, tls))
+        await _listen("imaps", imap.start(listen.host, listen.imaps, tls, None))
+        await _listen("http", health.start())
+
+    async def _on_read(self, mail: MailRow, operator: Operator) -> None:
+        _log.info("opened", login=operator.login, month=mail.month, message=mail.message)
+        await self._duties.opened(mail)
+
+    def ready(self) -> None:
+        """Whether a message may be taken now. Raises Refusal."""
+        try:
+            self._keys.choose(now())
+        except SigningUnavailable as error:
+            raise Refusal("signing-unavailable", str(error)) from error
+        if self.carrier.debt >= self.config.limits.waiting_messages:
+            raise Refusal("try-later", f"{self.carrier.debt} messages await signature or time stamp")
+
+    def status(self) -> dict[str, Any]:
+        """For the health page: nothing that an outsider may not know."""
+        try:
+            self.ready()
+        except Refusal as refusal:
+            return {"status": "degraded", "problem": refusal.key}
+        return {"status": "ok"}
+
+
+async def _stop(stop: Callable[[], Awaitable[None]], grace: float) -> None:
+    """One part must not keep the others from stopping."""
+    try:
+        async with asyncio.timeout(max(grace, 1.0)):
+            await stop()
+    except Exception as error:  # noqa: BLE001  (said in the log; the next part is stopped all the same)
+        _log.warning("stopping failed", error=f"{type(error).__name__}: {error}")
+
+
+async def _listen(name: str, starting: Any) -> None:
+    try:
+        await starting
+    except OSError as error:
+        raise ConfigurationError(
+            f"[listen] {name}: {error.strerror or error}; is another program on that port?"
+        ) from error
+
+
+def _limits(config: Config) -> Limits:
+    limits = config.limits
+    return Limits(
+        message=limits.message_octets,
+        relay_extra=limits.relay_extra_octets,
+        command_with_parameters=limits.command_octets,
+        authentication=limits.auth_octets,
+        recipients=limits.recipients,
+        errors=limits.errors_per_session,
+        login_failures=limits.login_failures,
+        idle=limits.command_timeout,
+        data_block=limits.data_timeout,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+    )
+
+
+def _client_limits(config: Config) -> ClientLimits:
+    relay = config.relay
+    return ClientLimits(
+        connect=relay.connect_timeout,
+        mail=relay.command_timeout,
+        rcpt=relay.command_timeout,
+        data_end=relay.data_timeout,
+        connections_per_route=relay.connections_per_peer,
+    )
+
+
+async def serve(config: Config) -> int:
+    """Run a provider until SIGTERM or SIGINT. Returns the exit status."""
+    from kepgw.app.admin import Admin  # noqa: PLC0415
+    from kepgw.app.control import ControlServer  # noqa: PLC0415
+
+    provider = Provider(config)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await provider.start()
+    control = ControlServer(Admin(provider.store, config, now), config.directory / "control.sock")
+    await control.start()
+    _log.info("ready", domain=config.provider.domain)
+    await ended.wait()
+    _log.info("stopping")
+    await control.stop()
+    await provider.stop()
+    return 0

@@ -1,0 +1,77 @@
+"""A transaction as the writers of evidence and envelopes need it: plain data that travels to a signing process."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from kepgw.evidence.codes import KepCode
+from kepgw.evidence.model import Authentication, Entity, GivenReason
+from kepgw.evidence.ts102640 import Spelling
+from kepgw.store.messages import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This provider, as it appears in what it signs."""
+
+    domain: str
+    name: str
+    service_address: str
+    policies: tuple[str, ...]
+    development: bool
+    spelling: Spelling
+    type_header: str = "element"  # X-REM-EvidenceType: the ETSI element name, or the KEP code
+    delivery_status: bool = False  # RFC 3464 part in receipts to our own users
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One transaction. ``to``, ``cc`` are the header values of the original, unfolded and in ASCII."""
+
+    remmd_id: str
+    evidence_id: str  # of evidence 10
+    sender: Entity
+    recipients: tuple[Entity, ...]
+    subject: str
+    ua_message_id: str
+    t0: datetime
+    digest: bytes
+    size: int
+    eight_bit: bool
+    to: str
+    cc: str
+    tr_headers: tuple[tuple[str, str], ...]
+    authentication: Authentication | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An evidence to be made. Its identifier is fixed before, so that a restart makes the same one."""
+
+    code: KepCode
+    identifier: str
+    event_time: datetime
+    refers_to: int | None = None  # 1-based; None: all recipients that the issuer speaks for
+    reasons: tuple[GivenReason, ...] = ()
+
+
+def case_of(transaction: Transaction) -> Case:
+    """The case of a stored transaction."""
+    message, dispatch = transaction.message, transaction.dispatch
+    facts = message.facts
+    method = facts.get("authentication")
+    return Case(
+        remmd_id=dispatch.remmd_id,
+        evidence_id=dispatch.evidence_id,
+        sender=Entity(message.sender, message.sender_name),
+        recipients=tuple(Entity(each.address, each.name) for each in transaction.recipients),
+        subject=message.subject,
+        ua_message_id=message.ua_message_id,
+        t0=message.t0,
+        digest=message.digest,
+        size=message.size,
+        eight_bit=message.eight_bit,
+        to=facts.get("to", ""),
+        cc=facts.get("cc", ""),
+        tr_headers=tuple((name, value) for name, value in facts.get("tr_headers", [])),
+        authentication=Authentication(message.t0, method) if method else None,
+    )

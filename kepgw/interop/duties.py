@@ -1,0 +1,384 @@
+"""What each kind of task does. Every duty ends in one commit that also takes its task out of the queue.
+
+A duty that is done twice (a process killed between work and commit) makes the same identifiers and is kept once.
+"""
+
+import hashlib
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from kepgw.evidence.codes import KepCode, Reason
+from kepgw.evidence.model import GivenReason
+from kepgw.interop.case import Order, case_of
+from kepgw.interop.desk import Outgoing, RelayClient, RelayProblem
+from kepgw.interop.peers import Peers
+from kepgw.interop.settings import RelaySettings
+from kepgw.interop.work import advance, carry_out, new_identifier, order_of
+from kepgw.interop.workshop import Made, Sealed, Workshop
+from kepgw.journey import Event, State
+from kepgw.message.envelope import Unsealed
+from kepgw.message.rendering import Rendered
+from kepgw.store.engine import Store, Tx
+from kepgw.store.ids import micros, new_id
+from kepgw.store.mailboxes import EVIDENCE, INBOX, deliver, standard
+from kepgw.store.messages import (
+    ISSUED,
+    Dispatch,
+    EvidenceRow,
+    Message,
+    Recipient,
+    Transaction,
+    evidence_by_id,
+    load_transaction,
+    record_evidence,
+    refresh_keywords,
+    set_state,
+)
+from kepgw.store.octets import (
+    CHUNK,
+    ContentRef,
+    Span,
+    cut,
+    put_blob,
+    put_content,
+    read_content,
+    read_spans,
+    rendered_of,
+    spans_of,
+)
+from kepgw.store.reading import MailRow
+from kepgw.store.tasks import Kind, Task, add, finish, postpone
+from kepgw.texts import text
+
+_log = logging.getLogger("kepgw.duties")
+
+# events that an evidence of our own means for the recipients that it is about
+_OWN_PROOFS = {KepCode.TESLIM: Event.PROOF_40, KepCode.TESLIM_EDILEMEDI: Event.PROOF_41, KepCode.OKUNDU: Event.PROOF_60}
+
+
+class Duties:
+    """The duties of one provider."""
+
+    def __init__(
+        self,
+        store: Store,
+        peers: Peers,
+        workshop: Workshop,
+        client: RelayClient,
+        settings: RelaySettings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.settings = settings
+        self._store = store
+        self._peers = peers
+        self._workshop = workshop
+        self._client = client
+        self._now = now
+
+    # -- issue: evidence 10 and the dispatch --------------------------------------------------------------------
+
+    async def issue(self, task: Task) -> None:
+        """Evidence 10, the dispatch around the original, the mailboxes here, the relay to each peer."""
+        transaction, original = await self._store.read(lambda tx: _with_original(tx, task))
+        case = case_of(transaction)
+        order = Order(KepCode.KABUL, case.evidence_id, case.t0)
+        made = await self._workshop.make(case, order, with_dispatch=True)
+        assert made.unsealed is not None
+        content = ContentRef(task.month, transaction.message.content or 0)
+        digest = await self._store.read(lambda tx: _digest(tx, made.unsealed, content))
+        sealed = await self._workshop.seal(made.unsealed, digest, original, case.size)
+        await self._store.write(lambda tx: self._issued(tx, task, made, sealed))
+
+    def _issued(self, tx: Tx, task: Task, made: Made, sealed: Sealed) -> None:
+        if not finish(tx, task):
+            return
+        at = self._now()
+        transaction = load_transaction(tx, task.month, task.dispatch or 0)
+        message, dispatch = transaction.message, transaction.dispatch
+        content = ContentRef(task.month, new_id(at))
+        head, tail = new_id(at), new_id(at)
+        put_blob(tx, task.month, head, [sealed.head])
+        put_blob(tx, task.month, tail, [sealed.tail])
+        original = spans_of(tx, ContentRef(task.month, message.content or 0))
+        spans = [Span(head, 0, len(sealed.head)), *original, Span(tail, 0, len(sealed.tail))]
+        size = put_content(tx, content, spans, sealed.rendered)
+        tx.run(
+            "UPDATE dispatch SET state = ?, content = ?, issued = ? WHERE month = ? AND id = ?",
+            ISSUED,
+            content.id,
+            micros(at),
+            dispatch.month,
+            dispatch.id,
+        )
+        self._keep(tx, message, dispatch, made, None, at)
+        proved = [_proved(each, "10") for each in transaction.recipients]
+        here = [each for each in proved if each.account is not None]
+        away = [each for each in proved if each.account is None]
+        for each in here:
+            assert each.account is not None
+            deliver(
+                tx,
+                standard(tx, each.account, INBOX),
+                content,
+                size=size,
+                kind="dispatch",
+                at=at,
+                message=message.id,
+                dispatch=dispatch.id,
+                ordinal=each.ordinal,
+            )
+        self._step(tx, message, dispatch, here, Event.ISSUED_HERE, at)
+        self._step(tx, message, dispatch, away, Event.ISSUED_AWAY, at)
+        for peer in dict.fromkeys(each.provider for each in away):
+            deadline = at + self.settings.window  # the relay window starts when 10 is ready
+            add(tx, Task(Kind.RELAY, task.month, message.id, dispatch.id, peer, at, {}, at, deadline))
+        refresh_keywords(tx, message)
+
+    # -- evidence: one evidence and its receipt -----------------------------------------------------------------
+
+    async def evidence(self, task: Task) -> None:
+        """One evidence: into the ledger, and its receipt to the sender's Deliller or provider."""
+        order = order_of(task.payload)
+        transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
+        made = await self._workshop.make(case_of(transaction), order)
+        await self._store.write(lambda tx: self._made(tx, task, order, made))
+
+    def _made(self, tx: Tx, task: Task, order: Order, made: Made) -> None:
+        if not finish(tx, task) or evidence_by_id(tx, task.month, order.identifier):
+            return
+        at = self._now()
+        transaction = load_transaction(tx, task.month, task.dispatch or 0)
+        message, dispatch = transaction.message, transaction.dispatch
+        receipt = self._keep(tx, message, dispatch, made, order.refers_to, at)
+        if message.peer is not None:
+            payload = {"content": receipt.id, "evidence": order.identifier}
+            add(tx, Task(Kind.RECEIPT, task.month, message.id, dispatch.id, message.peer, at, payload, at))
+        event = _OWN_PROOFS.get(order.code)
+        about = [each for each in transaction.recipients if order.refers_to in {None, each.ordinal}]
+        if event is not None and (message.peer is not None or _ours(about)):
+            self._step(tx, message, dispatch, about, event, at)
+        elif order.code in {KepCode.ULASILAMADI, KepCode.TESLIM_EDILEMEDI}:
+            for each in about:  # the state was set when the window ended; the proof is there now
+                _write_proof(tx, dispatch, each, str(order.code.value), at)
+        refresh_keywords(tx, message)
+
+    def _keep(
+        self, tx: Tx, message: Message, dispatch: Dispatch, made: Made, ordinal: int | None, at: datetime
+    ) -> ContentRef:
+        """Put an evidence of ours into the ledger and its receipt where our own user sees it."""
+        month = dispatch.month
+        xml, octets, receipt = new_id(at), new_id(at), ContentRef(month, new_id(at))
+        put_blob(tx, month, xml, [made.xml])
+        put_blob(tx, month, octets, [made.receipt])
+        size = put_content(tx, receipt, [Span(octets, 0, len(made.receipt))], made.rendered)
+        evidence = made.evidence
+        record_evidence(
+            tx,
+            EvidenceRow(
+                month=month,
+                id=evidence.identifier,
+                dispatch=dispatch.id,
+                message=message.id,
+                ordinal=ordinal,
+                code=int(evidence.kep_code or 0),
+                issuer=self._peers.own_domain,
+                own=True,
+                event_time=evidence.event_time,
+                reason=str(evidence.reasons[0].reason) if evidence.reasons else "",
+                blob=xml,
+                receipt=receipt.id,
+            ),
+        )
+        if message.account is not None:
+            deliver(
+                tx,
+                standard(tx, message.account, EVIDENCE),
+                receipt,
+                size=size,
+                kind="receipt",
+                at=at,
+                message=message.id,
+                dispatch=dispatch.id,
+                ordinal=ordinal,
+            )
+        return receipt
+
+    # -- relay --------------------------------------------------------------------------------------------------
+
+    async def relay(self, task: Task) -> None:
+        """Give a dispatch to a peer, once, with all of its recipients; at the end of the window, evidence 31."""
+        transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
+        waiting = [
+            each for each in transaction.recipients if each.provider == task.lane and each.state is State.RELAYING
+        ]
+        if not waiting:  # its evidence came although we never saw the 250
+            await self._store.write(lambda tx: finish(tx, task))
+            return
+        content = ContentRef(task.month, transaction.dispatch.content or 0)
+        case = case_of(transaction)
+        try:
+            refused = await self._send(task.lane, content, [each.address for each in waiting], case.eight_bit)
+        except RelayProblem as problem:
+            await self._store.write(partial(self._not_relayed, task=task, waiting=waiting, problem=problem))
+            return
+        await self._store.write(lambda tx: self._relayed(tx, task, waiting, refused))
+
+    async def receipt(self, task: Task) -> None:
+        """Give a receipt to the sender's provider; tried until it is taken: an evidence is never dropped."""
+        card = self._peers.card(task.lane)
+        content = ContentRef(task.month, task.payload["content"])
+        try:
+            if card is None:
+                raise RelayProblem(f"{task.lane} is no peer at present", permanent=False, stage="connect")
+            refused = await self._send(task.lane, content, [card.service_address], eight_bit=False)
+            if refused:
+                raise RelayProblem(next(iter(refused.values())), permanent=True, stage="rcpt")
+        except RelayProblem as problem:
+            _log.warning("receipt not taken: peer=%s reason=%s", task.lane, problem)
+            due = self._now() + self.settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
+            reason = f"{problem.stage}: {problem}"
+            await self._store.write(lambda tx: postpone(tx, task, due, reason))
+            return
+        await self._store.write(lambda tx: finish(tx, task))
+
+    async def _send(self, peer: str, content: ContentRef, recipients: Sequence[str], eight_bit: bool) -> dict[str, str]:
+        route = self._peers.route(peer)
+        if route is None:
+            raise RelayProblem(f"{peer} is no peer at present", permanent=False, stage="connect")
+        spans = await self._store.read(lambda tx: spans_of(tx, content))
+        size = sum(span.length for span in spans)
+
+        async def octets() -> AsyncIterator[bytes]:
+            for start in range(0, size, CHUNK):
+                part = cut(spans, start, CHUNK)
+                yield await self._store.read(partial(_piece, month=content.month, spans=part))
+
+        outgoing = Outgoing(self._peers.own_service_address, tuple(recipients), size, eight_bit, octets)
+        outcome = await self._client.send(route, outgoing)
+        return outcome.refused
+
+    def _relayed(self, tx: Tx, task: Task, sent: Sequence[Recipient], refused: dict[str, str]) -> None:
+        if not finish(tx, task):
+            return
+        at = self._now()
+        transaction = load_transaction(tx, task.month, task.dispatch or 0)
+        ordinals = {each.ordinal for each in sent}
+        now = [each for each in transaction.recipients if each.ordinal in ordinals]
+        taken = [each for each in now if each.address not in refused]
+        self._step(tx, transaction.message, transaction.dispatch, taken, Event.HANDED_OVER, at)
+        for each in now:
+            if each.address in refused:
+                reason = _refusal(Reason.UNKNOWN_RECIPIENT, "reason-refused-by-peer", refused[each.address])
+                self._step(tx, transaction.message, transaction.dispatch, [each], Event.WAY_CLOSED, at, reason)
+
+    def _not_relayed(self, tx: Tx, task: Task, waiting: Sequence[Recipient], problem: RelayProblem) -> None:
+        at = self._now()
+        deadline = task.deadline or at
+        _log.warning(
+            "not relayed: peer=%s stage=%s permanent=%s reason=%s", task.lane, problem.stage, problem.permanent, problem
+        )
+        due = at + self.settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
+        if not problem.permanent and at < deadline:
+            postpone(tx, task, min(due, deadline), f"{problem.stage}: {problem}")
+            return
+        if not finish(tx, task):
+            return
+        transaction = load_transaction(tx, task.month, task.dispatch or 0)
+        ordinals = {each.ordinal for each in waiting}
+        now = [each for each in transaction.recipients if each.ordinal in ordinals]
+        key = "reason-refused-by-peer" if problem.permanent else "reason-no-way"
+        kind = Reason.R_REMMD_MALFUNCTION if problem.permanent else Reason.R_REMMD_UNREACHABLE
+        self._step(
+            tx, transaction.message, transaction.dispatch, now, Event.WAY_CLOSED, at, _refusal(kind, key, str(problem))
+        )
+
+    # -- windows that end ---------------------------------------------------------------------------------------
+
+    async def answer_window(self, task: Task) -> None:
+        """The peer said 250 but sent neither 20 nor 21: evidence 31, "no proof until now"."""
+        reason = (GivenReason(Reason.R_REMMD_MALFUNCTION, text("reason-no-answer", "tr")),)
+        await self._store.write(lambda tx: self._ended(tx, task, Event.ANSWER_WINDOW_ENDED, reason))
+
+    async def delivery_window(self, task: Task) -> None:
+        """20 came but neither 40 nor 41: our own evidence 41, "no proof until now"."""
+        reason = (GivenReason(Reason.NO_DELIVERY_INFO, text("reason-no-delivery-info", "tr")),)
+        await self._store.write(lambda tx: self._ended(tx, task, Event.DELIVERY_WINDOW_ENDED, reason))
+
+    def _ended(self, tx: Tx, task: Task, event: Event, reasons: tuple[GivenReason, ...]) -> None:
+        if not finish(tx, task):
+            return
+        transaction = load_transaction(tx, task.month, task.dispatch or 0)
+        about = [each for each in transaction.recipients if each.ordinal == task.ordinal]
+        self._step(tx, transaction.message, transaction.dispatch, about, event, self._now(), reasons)
+
+    # -- read ---------------------------------------------------------------------------------------------------
+
+    async def opened(self, mail: MailRow) -> None:
+        """An operator with the read right reads a dispatch: evidence 60, once. Durable when this returns."""
+        await self._store.write(lambda tx: self._opened(tx, mail))
+
+    def _opened(self, tx: Tx, mail: MailRow) -> None:
+        if mail.dispatch is None or mail.ordinal is None:
+            return
+        transaction = load_transaction(tx, mail.month, mail.dispatch)
+        about = [
+            each
+            for each in transaction.recipients
+            if each.ordinal == mail.ordinal and each.state in {State.CONSIGNED, State.DELIVERED}
+        ]
+        self._step(tx, transaction.message, transaction.dispatch, about, Event.OPENED, self._now())
+
+    def _step(
+        self,
+        tx: Tx,
+        message: Message,
+        dispatch: Dispatch,
+        recipients: Sequence[Recipient],
+        event: Event,
+        at: datetime,
+        reasons: tuple[GivenReason, ...] = (),
+    ) -> None:
+        done = advance(tx, dispatch, recipients, event, at)
+        carry_out(tx, message, dispatch, done, at, self.settings, self._new_id, reasons)
+
+    def _new_id(self) -> str:
+        return new_identifier("delil", self._peers.own_domain)
+
+
+def _with_original(tx: Tx, task: Task) -> tuple[Transaction, Rendered]:
+    transaction = load_transaction(tx, task.month, task.dispatch or 0)
+    return transaction, rendered_of(tx, ContentRef(task.month, transaction.message.content or 0))
+
+
+def _digest(tx: Tx, unsealed: Unsealed | None, content: ContentRef) -> bytes:
+    """SHA-256 of what the signature of a dispatch covers, as it streams."""
+    assert unsealed is not None
+    digest = hashlib.sha256(unsealed.signed_head)
+    for chunk in read_content(tx, content):
+        digest.update(chunk)
+    digest.update(unsealed.tail)
+    return digest.digest()
+
+
+def _piece(tx: Tx, month: int, spans: Sequence[Span]) -> bytes:
+    return b"".join(read_spans(tx, month, spans))
+
+
+def _refusal(reason: Reason, key: str, detail: str) -> tuple[GivenReason, ...]:
+    return (GivenReason(reason, text(key, "tr", detail=detail[:500])),)
+
+
+def _proved(recipient: Recipient, code: str) -> Recipient:
+    return replace(recipient, proofs=recipient.proofs | {code})
+
+
+def _ours(recipients: Sequence[Recipient]) -> bool:
+    return bool(recipients) and all(each.account is not None for each in recipients)
+
+
+def _write_proof(tx: Tx, dispatch: Dispatch, recipient: Recipient, code: str, at: datetime) -> None:
+    set_state(tx, dispatch.month, dispatch.id, _proved(recipient, code), at)

@@ -1,0 +1,33 @@
+"""Settings of the desks and the carrier, as numbers and times of their own."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Windows and waits between two providers. None of these numbers has a source in law."""
+
+    window: timedelta = timedelta(days=1)  # from evidence 10 until 31
+    answer_window: timedelta = timedelta(days=1)  # from the peer's 250 until 31
+    delivery_window: timedelta = timedelta(days=1)  # from 20 until our own 41
+    retry_first: timedelta = timedelta(seconds=30)
+    retry_factor: float = 2.0
+    retry_max: timedelta = timedelta(minutes=30)
+    retry_jitter: float = 0.2  # share of a wait, either way
+    connections_per_peer: int = 4
+
+    def wait(self, attempts: int, chance: float) -> timedelta:
+        """How long to wait before the next attempt after ``attempts`` failed ones; ``chance`` is in 0..1."""
+        grown = min(
+            self.retry_first.total_seconds() * self.retry_factor ** min(attempts, 64), self.retry_max.total_seconds()
+        )
+        return timedelta(seconds=grown * (1 + self.retry_jitter * (2 * chance - 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What this provider takes."""
+
+    content_octets: int = 26_214_400
+    etebligat: bool = False

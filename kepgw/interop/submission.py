@@ -1,0 +1,313 @@
+"""The desk for our own users: checks a message and takes it durably, or refuses it with a proof of the refusal."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from kepgw.accounts.address import parse
+from kepgw.accounts.rights import Right
+from kepgw.evidence.codes import KepCode
+from kepgw.evidence.model import GivenReason
+from kepgw.interop.case import Order
+from kepgw.interop.desk import Submission
+from kepgw.interop.peers import Peers
+from kepgw.interop.settings import Policy
+from kepgw.interop.work import new_identifier, order_evidence
+from kepgw.journey.states import State
+from kepgw.message.decoded import content_octets
+from kepgw.message.headers import every, fields, split
+from kepgw.message.original import Original, inspect
+from kepgw.message.rendering import Rendered, render
+from kepgw.message.words import unfold
+from kepgw.refusals import Refusal
+from kepgw.store.accounts import Operator, account_by_address, audit
+from kepgw.store.engine import Store, Tx
+from kepgw.store.ids import month_of, new_id
+from kepgw.store.mailboxes import SENT, deliver, standard
+from kepgw.store.messages import (
+    ACCEPTED,
+    REFUSED,
+    Dispatch,
+    Message,
+    Recipient,
+    claim,
+    claimed,
+    insert_dispatch,
+    insert_message,
+    message_by_id,
+    refresh_keywords,
+)
+from kepgw.store.octets import ContentRef, Span, put_blob, put_content
+from kepgw.store.tasks import SIGN, Kind, Task, add
+
+PROFILE: Final = "tr-kep"
+BASIC: Final = "Basic"  # TS 102 640-2 AuthMethod: a password over TLS
+MAX_HEADER_VALUE: Final = 64 * 1024  # octets of To or Cc repeated in the dispatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What the octets of a submission say."""
+
+    original: Original | None
+    problem: Refusal | None
+    rendered: Rendered
+    to: str
+    cc: str
+
+
+class SubmissionCounter:
+    """Implements ``desk.SubmissionDesk``."""
+
+    def __init__(
+        self,
+        store: Store,
+        peers: Peers,
+        policy: Policy,
+        now: Callable[[], datetime],
+        ready: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._peers = peers
+        self._policy = policy
+        self._now = now
+        self.ready = ready
+
+    async def sender(self, operator: Operator, address: str) -> None:
+        """The envelope sender is the account. Raises Refusal."""
+        if not operator.may(Right.SEND):
+            raise Refusal("no-send-right", operator.login)
+        if address.lower() != operator.address:
+            raise Refusal("sender-not-account", f"{operator.login} as {address!r}", account=operator.address)
+
+    async def recipient(self, operator: Operator, address: str, remote: str) -> str:
+        """A recipient of a known provider; of ours only if there is such an account. Raises Refusal."""
+        try:
+            canonical = str(parse(address))
+            if self._peers.owner(canonical) == self._peers.own_domain:
+                account = await self._store.read(lambda tx: account_by_address(tx, canonical))
+                if account is None:
+                    raise Refusal("unknown-recipient", canonical, recipient=canonical)
+                if not account.receives:
+                    raise Refusal("recipient-closed", canonical, recipient=canonical)
+        except Refusal as refusal:
+            key = refusal.key
+            await self._store.write(
+                lambda tx: audit(tx, self._now(), operator.login, "rcpt-refused", address[:254], f"{key} {remote}")
+            )
+            raise
+        return canonical
+
+    async def submit(self, submission: Submission) -> str:
+        """Take a message. Returns its identifier when it is durable; raises the Refusal that it was refused with."""
+        looked = await _look(submission, self._policy)
+        problem = looked.problem
+        entry = _Entry(self, submission, looked, self._now())
+        if problem is None:
+            try:
+                return await self._store.write(entry.accept)
+            except Refusal as refusal:
+                problem = refusal
+        if problem.rule.code >= 500:  # a lasting refusal is proved by evidence 11; a passing one is tried again
+            await self._store.write(lambda tx: entry.refuse(tx, problem))
+        raise problem
+
+
+async def _look(submission: Submission, policy: Policy) -> _Looked:
+    small = submission.checked.size <= 64 * 1024
+    return _inspect(submission, policy) if small else await asyncio.to_thread(_inspect, submission, policy)
+
+
+def _inspect(submission: Submission, policy: Policy) -> _Looked:
+    octets = submission.spool.view()
+    operator = submission.operator
+    header_end, _ = split(octets)
+    header = bytes(octets[:header_end])
+    problem = submission.problem
+    original = None
+    try:
+        original = inspect(header)
+        if original.from_address != operator.address:
+            raise Refusal(
+                "from-not-account", f"{operator.login} as {original.from_address!r}", account=operator.address
+            )
+        if original.ileti_tip == "eTebligat" and not policy.etebligat:
+            raise Refusal("etebligat", original.message_id)
+    except Refusal as refusal:
+        problem = problem or refusal
+    rendered = render(octets)
+    if (
+        problem is None
+        and submission.checked.size > policy.content_octets
+        and content_octets(rendered, submission.checked.size) > policy.content_octets
+    ):
+        problem = Refusal("too-large", "content over the limit", limit=policy.content_octets)
+    found = fields(header[: MAX_HEADER_VALUE * 4])
+    return _Looked(original, problem, rendered, _value(found, "to"), _value(found, "cc"))
+
+
+def _value(found: Iterable[object], name: str) -> str:
+    """A header's value, unfolded; several fields joined as one list. Empty when it is not plain ASCII."""
+    values = [unfold(field.raw).strip() for field in every(found, name)]  # type: ignore[arg-type]
+    joined = b", ".join(value for value in values if value)
+    return joined.decode("ascii") if joined.isascii() and len(joined) <= MAX_HEADER_VALUE else ""
+
+
+class _Entry:
+    """One submission on its way into the store."""
+
+    def __init__(self, counter: SubmissionCounter, submission: Submission, looked: _Looked, t0: datetime) -> None:
+        self._counter = counter
+        self._submission = submission
+        self._looked = looked
+        self._t0 = t0
+        self._month = month_of(t0)
+        self._domain = counter._peers.own_domain
+        self._id = new_id(t0)
+        self._content = ContentRef(self._month, new_id(t0))
+
+    def accept(self, tx: Tx) -> str:
+        """The one commit before the 250: original, T0, identifiers, the row in Gönderilmiş, the work that follows."""
+        submission, original = self._submission, self._looked.original
+        assert original is not None
+        recipients = tuple(dict.fromkeys(submission.recipients))
+        scope = f"submission:{submission.operator.account}"
+        key = original.message_id.encode()
+        mark = hashlib.sha256(submission.checked.sha256 + "\n".join(sorted(recipients)).encode()).digest()
+        before = claimed(tx, scope, key)
+        if before is not None:
+            if before[2] != mark:
+                raise Refusal("message-id-reused", original.message_id)
+            found = tx.row("SELECT remmd_id FROM dispatch WHERE month = ? AND message = ? ORDER BY id", *before[:2])
+            return str(found[0]) if found else ""  # a client's retry: nothing new is made
+        claim(tx, scope, key, self._month, self._id, mark)
+        message = self._message(ACCEPTED)
+        self._store_original(tx, message)
+        named = {*original.to, *original.cc}
+        groups = [[each for each in recipients if each in named]]
+        groups += [[each] for each in recipients if each not in named]  # a blind recipient: a transaction of its own
+        identifiers = [
+            self._dispatch(tx, message, group, blind=number > 0) for number, group in enumerate(groups) if group
+        ]
+        if submission.refused:
+            self._refused(tx, message, [(address, refusal) for address, refusal in submission.refused])
+        audit(tx, self._t0, submission.operator.login, "submitted", identifiers[0], submission.remote)
+        return identifiers[0]
+
+    def refuse(self, tx: Tx, problem: Refusal) -> None:
+        """Keep a message that is refused whole, in Gönderilmiş, and order evidence 11 for it."""
+        message = self._message(REFUSED)
+        self._store_original(tx, message)
+        refused = [(address, problem) for address in dict.fromkeys(self._submission.recipients)]
+        self._refused(tx, message, refused + list(self._submission.refused))
+        refresh_keywords(tx, message)
+        audit(tx, self._t0, self._submission.operator.login, "refused", message.ua_message_id, str(problem))
+
+    def _message(self, state: str) -> Message:
+        submission, original = self._submission, self._looked.original
+        operator = submission.operator
+        parameters = submission.parameters
+        return Message(
+            month=self._month,
+            id=self._id,
+            direction="out",
+            account=operator.account,
+            operator=operator.id,
+            peer=None,
+            sender=operator.address,
+            sender_name=operator.account_name,
+            subject=original.subject if original else "",
+            ua_message_id=original.message_id if original else "",
+            t0=self._t0,
+            size=submission.checked.size,
+            eight_bit=submission.checked.eight_bit,
+            digest=submission.checked.sha256,
+            content=self._content.id,
+            facts={
+                "to": self._looked.to,
+                "cc": self._looked.cc,
+                "tr_headers": [list(pair) for pair in original.tr_headers] if original else [],
+                "ileti_tip": original.ileti_tip if original else "standart",
+                "authentication": BASIC,
+                "remote": submission.remote,
+                "ret": parameters.ret,
+                "envid": parameters.envid,
+                "notify": parameters.notify,
+                "orcpt": parameters.orcpt,
+            },
+            state=state,
+        )
+
+    def _store_original(self, tx: Tx, message: Message) -> None:
+        blob = new_id(self._t0)
+        size = put_blob(tx, self._month, blob, self._submission.spool.chunks())
+        put_content(tx, self._content, [Span(blob, 0, size)], self._looked.rendered)
+        insert_message(tx, message)
+        sent = standard(tx, self._submission.operator.account, SENT)
+        deliver(tx, sent, self._content, size=size, kind="original", at=self._t0, flags=["\\Seen"], message=message.id)
+
+    def _dispatch(self, tx: Tx, message: Message, group: list[str], *, blind: bool) -> str:
+        recipients = [self._recipient(tx, ordinal, address) for ordinal, address in enumerate(group, 1)]
+        dispatch = self._new_dispatch(message, ACCEPTED, blind=blind)
+        insert_dispatch(tx, dispatch, recipients, self._t0)
+        claim(tx, "remmd", dispatch.remmd_id.encode(), self._month, dispatch.id)
+        add(tx, Task(Kind.ISSUE, self._month, message.id, dispatch.id, SIGN, self._t0, {}, self._t0))
+        return dispatch.remmd_id
+
+    def _new_dispatch(self, message: Message, state: str, *, blind: bool = False) -> Dispatch:
+        return Dispatch(
+            month=self._month,
+            id=new_id(self._t0),
+            message=message.id,
+            remmd_id=new_identifier("remmd", self._domain),
+            evidence_id=new_identifier("delil", self._domain),
+            blind=blind,
+            profile=PROFILE,
+            state=state,
+        )
+
+    def _recipient(self, tx: Tx, ordinal: int, address: str) -> Recipient:
+        provider = self._counter._peers.owner(address)
+        account = account_by_address(tx, address) if provider == self._domain else None
+        if provider == self._domain and account is None:
+            raise Refusal("unknown-recipient", address, recipient=address)
+        return Recipient(
+            ordinal,
+            address,
+            account.name if account else "",
+            provider,
+            account.id if account else None,
+            State.ACCEPTED,
+        )
+
+    def _refused(self, tx: Tx, message: Message, refused: list[tuple[str, Refusal]]) -> None:
+        """One evidence 11 that names the refused recipients, with every reason once."""
+        if not refused:
+            return
+        dispatch = self._new_dispatch(message, REFUSED)
+        unique = dict(refused)
+        recipients = [
+            Recipient(ordinal, address, "", "", None, State.REFUSED, frozenset({"11"}))
+            for ordinal, address in enumerate(unique, 1)
+        ]
+        insert_dispatch(tx, dispatch, recipients, self._t0)
+        first = next(iter(unique.values()))
+        details = " / ".join(dict.fromkeys(each.sentence("tr") for each in unique.values()))
+        order = Order(
+            KepCode.RED,
+            dispatch.evidence_id,
+            self._t0,
+            None,
+            (GivenReason(first.rule.reason, details[:2000]),),
+        )
+        order_evidence(tx, message, dispatch, order, self._t0)
+        refresh_keywords(tx, message)
+
+
+def original_of(tx: Tx, month: int, message: int) -> ContentRef | None:
+    """The content of a stored original."""
+    found = message_by_id(tx, month, message)
+    return ContentRef(month, found.content) if found and found.content is not None else None

@@ -1,0 +1,117 @@
+"""Steps of a recipient's journey written into the store: state, proofs, and the tasks that the step asks for.
+
+Every function here is part of a transaction of the store.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from kepgw.evidence.codes import KepCode
+from kepgw.evidence.model import GivenReason
+from kepgw.interop.case import Order
+from kepgw.interop.settings import RelaySettings
+from kepgw.journey import Action, Event, step
+from kepgw.journey.machine import after
+from kepgw.journey.states import State
+from kepgw.store.engine import Tx
+from kepgw.store.ids import micros, moment
+from kepgw.store.messages import Dispatch, Message, Recipient, set_state
+from kepgw.store.tasks import SIGN, TIMER, Kind, Task, add, end_windows
+
+NewId = Callable[[], str]
+
+_ISSUES: Final = {
+    Action.ISSUE_20: KepCode.ILETILDI,
+    Action.ISSUE_21: KepCode.ILETILMEDI,
+    Action.ISSUE_31: KepCode.ULASILAMADI,
+    Action.ISSUE_40: KepCode.TESLIM,
+    Action.ISSUE_41: KepCode.TESLIM_EDILEMEDI,
+    Action.ISSUE_60: KepCode.OKUNDU,
+}
+
+_AWAITING: Final = {Kind.ANSWER_WINDOW: State.RELAYED, Kind.DELIVERY_WINDOW: State.ANSWERED}
+
+
+def new_identifier(use: str, domain: str) -> str:
+    """An identifier in the form of a msg-id without brackets, unique over all time (EN 319 532-4 C.18)."""
+    return f"{use}.{uuid4().hex}@{domain}"
+
+
+def advance(
+    tx: Tx, dispatch: Dispatch, recipients: Iterable[Recipient], event: Event, at: datetime
+) -> list[tuple[Recipient, tuple[Action, ...]]]:
+    """Make one step for each recipient and write it. Returns each with the actions that others must do.
+
+    Raises Impossible for an event that cannot happen: the whole transaction is then undone.
+    """
+    done: list[tuple[Recipient, tuple[Action, ...]]] = []
+    for recipient in recipients:
+        state, actions = step(recipient.state, event)
+        code = after(event)
+        changed = replace(recipient, state=state, proofs=recipient.proofs | ({code} if code else frozenset()))
+        if changed != recipient:
+            set_state(tx, dispatch.month, dispatch.id, changed, at)
+        for kind, awaiting in _AWAITING.items():
+            if recipient.state is awaiting and state is not awaiting:
+                end_windows(tx, kind, dispatch.month, dispatch.message, dispatch.id, recipient.ordinal)
+        done.append((changed, actions))
+    return done
+
+
+def order_evidence(tx: Tx, message: Message, dispatch: Dispatch, order: Order, at: datetime) -> None:
+    """Queue the making of an evidence; its identifier and times are fixed from here on."""
+    payload = {
+        "code": order.code.value,
+        "identifier": order.identifier,
+        "event_time": micros(order.event_time),
+        "refers_to": order.refers_to,
+        "reasons": [[str(each.reason), each.details] for each in order.reasons],
+    }
+    add(tx, Task(Kind.EVIDENCE, message.month, message.id, dispatch.id, SIGN, at, payload, at))
+
+
+def order_of(payload: dict[str, Any]) -> Order:
+    """The order that a task of kind EVIDENCE carries."""
+    return Order(
+        KepCode(payload["code"]),
+        payload["identifier"],
+        moment(payload["event_time"]),
+        payload["refers_to"],
+        tuple(GivenReason(reason, details) for reason, details in payload["reasons"]),
+    )
+
+
+def carry_out(
+    tx: Tx,
+    message: Message,
+    dispatch: Dispatch,
+    done: Iterable[tuple[Recipient, tuple[Action, ...]]],
+    at: datetime,
+    settings: RelaySettings,
+    new_id: NewId,
+    reasons: tuple[GivenReason, ...] = (),
+) -> None:
+    """Queue what the steps ask for: one evidence a recipient, one window a recipient.
+
+    RELAY and CONSIGN are not for here: they concern a whole peer and the mailbox, and their callers do them.
+    """
+    for recipient, actions in done:
+        for action in actions:
+            if action in _ISSUES:
+                negative = action in {Action.ISSUE_21, Action.ISSUE_31, Action.ISSUE_41}
+                order = Order(_ISSUES[action], new_id(), at, recipient.ordinal, reasons if negative else ())
+                order_evidence(tx, message, dispatch, order, at)
+            elif action is Action.AWAIT_ANSWER:
+                _window(tx, message, dispatch, recipient, Kind.ANSWER_WINDOW, at + settings.answer_window, at)
+            elif action is Action.AWAIT_DELIVERY:
+                _window(tx, message, dispatch, recipient, Kind.DELIVERY_WINDOW, at + settings.delivery_window, at)
+
+
+def _window(
+    tx: Tx, message: Message, dispatch: Dispatch, recipient: Recipient, kind: Kind, due: datetime, at: datetime
+) -> None:
+    task = Task(kind, message.month, message.id, dispatch.id, TIMER, due, {}, at, ordinal=recipient.ordinal)
+    add(tx, task)

@@ -1,0 +1,196 @@
+"""The signing processes: evidence and envelopes are made, signed and stamped beside the process that owns the store.
+
+Signing releases the GIL, but beside a busy Python thread it drops to a fraction of its speed; processes of their own
+keep the event loop free and use every core. A job is plain data in, octets out; nothing here touches the store.
+"""
+
+import asyncio
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kepgw.errors import SigningUnavailable
+from kepgw.evidence import xades
+from kepgw.evidence.model import Evidence
+from kepgw.interop import tr_kep
+from kepgw.interop.case import Case, Identity, Order
+from kepgw.message.envelope import Unsealed
+from kepgw.message.rendering import Rendered, render, render_grafted
+from kepgw.trust import cms
+from kepgw.trust.devtsa import DevelopmentTsa
+from kepgw.trust.keys import ProcessKeys, load_key
+from kepgw.trust.stamping import HttpTsa, TsaOrder
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A time-stamp authority as configured."""
+
+    kind: str  # development | http
+    url: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a signing process needs to begin: who we are, where the keys lie, whom to ask for the time."""
+
+    identity: Identity
+    process_key: Path
+    process_certificates: tuple[Path, ...]
+    tsa_key: Path
+    tsa_certificates: tuple[Path, ...]
+    authorities: tuple[Authority, ...]
+    algorithm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An evidence with its receipt, and the dispatch around evidence 10 as far as it goes without the original."""
+
+    evidence: Evidence
+    xml: bytes
+    receipt: bytes
+    rendered: Rendered
+    unsealed: Unsealed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A dispatch without the original's octets: what stands before and after them."""
+
+    head: bytes
+    tail: bytes
+    rendered: Rendered
+
+
+class Bench:
+    """Keys and authorities, loaded once in each process."""
+
+    def __init__(self, tools: Tools) -> None:
+        self.identity = tools.identity
+        self.keys = ProcessKeys([load_key(tools.process_key, *tools.process_certificates, algorithm=tools.algorithm)])
+        self.stamp = stamper(tools)
+
+    def make(self, case: Case, order: Order, with_dispatch: bool) -> Made:
+        """Sign and stamp an evidence and wrap it into its receipt. Raises SigningUnavailable or StampUnavailable."""
+        at = datetime.now(UTC)
+        key = self.keys.choose(at)
+        evidence = tr_kep.evidence(self.identity, case, order, key.certificate)
+        xml = xades.sign(tr_kep.write(self.identity, evidence), key, at, self.stamp)
+        receipt = tr_kep.receipt(self.identity, case, evidence, xml)
+        # a receipt's envelope is CAdES B-B; the evidence in it carries the stamp
+        octets = receipt.head + receipt.seal(
+            cms.sign_detached(_sha256(receipt.signed_head, receipt.tail), key, at, None)
+        )
+        unsealed = tr_kep.dispatch(self.identity, case, xml) if with_dispatch else None
+        return Made(evidence, xml, octets, render(octets), unsealed)
+
+    def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
+        """Sign and stamp a dispatch whose signed octets have this SHA-256."""
+        at = datetime.now(UTC)
+        key = self.keys.choose(at)
+        tail = unsealed.seal(cms.sign_detached(digest, key, at, self.stamp))  # stamped: Yönetmelik, "KEP iletisi"
+        return Sealed(unsealed.head, tail, render_grafted(unsealed.head, original, size, tail))
+
+
+def stamper(tools: Tools) -> TsaOrder:
+    """The authorities in their order."""
+    made: list[Any] = []
+    for authority in tools.authorities:
+        if authority.kind == "development":
+            made.append(DevelopmentTsa(load_key(tools.tsa_key, *tools.tsa_certificates, purpose="tsa")))
+        else:
+            made.append(HttpTsa(authority.url, timeout=authority.timeout))
+    return TsaOrder(made)
+
+
+def _sha256(*pieces: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()
+
+
+_bench: Bench | None = None
+
+
+def _begin(tools: Tools) -> None:
+    global _bench  # noqa: PLW0603  (one bench a process is the meaning of a process pool)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that owns us
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+    _bench = Bench(tools)
+
+
+def _follow(sentinel: int) -> None:
+    """End with the owner, also when it was killed."""
+    wait([sentinel])
+    os._exit(1)
+
+
+def _make(case: Case, order: Order, with_dispatch: bool) -> Made:
+    assert _bench is not None
+    return _bench.make(case, order, with_dispatch)
+
+
+def _seal(unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
+    assert _bench is not None
+    return _bench.seal(unsealed, digest, original, size)
+
+
+def _ready() -> bool:
+    return _bench is not None
+
+
+class Workshop:
+    """The pool of signing processes."""
+
+    def __init__(self, tools: Tools, workers: int = 0) -> None:
+        self._tools = tools
+        self.workers = workers or os.cpu_count() or 1
+        self._pool = self._open()
+
+    def _open(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")  # a fork would share the store's connections
+        return ProcessPoolExecutor(self.workers, context, _begin, (self._tools,))
+
+    async def start(self) -> None:
+        """Start all processes and wait until one is ready. Raises SigningUnavailable when keys cannot be loaded."""
+        await self._run(_ready)
+
+    async def make(self, case: Case, order: Order, *, with_dispatch: bool = False) -> Made:
+        """As Bench.make, in a signing process."""
+        return await self._run(_make, case, order, with_dispatch)
+
+    async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
+        """As Bench.seal, in a signing process."""
+        return await self._run(_seal, unsealed, digest, original, size)
+
+    async def _run(self, job: Callable[..., T], *args: object) -> T:
+        pool = self._pool
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, job, *args)
+        except BrokenProcessPool as error:
+            if self._pool is pool:  # a signing process died: the next job finds fresh ones
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._pool = self._open()
+            raise SigningUnavailable(f"a signing process ended: {error}") from error
+
+    def close(self) -> None:
+        """End all processes."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
