@@ -14,19 +14,19 @@ CLOSE_WAIT: Final = 10.0  # seconds for the last octets to be taken by the other
 OUT_WATER: Final = 16 * 1024  # octets of replies gathered before they are written
 
 
-class Gone(Exception):  # noqa: N818  (an event, not an error of ours)
+class Gone(Exception):  # an event, not an error of ours
     """The other end closed the connection, or it broke."""
 
 
-class TooSlow(Exception):  # noqa: N818
+class TooSlow(Exception):
     """The other end let a deadline pass."""
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(Exception):
     """Waiting was ended from our side (the server stops)."""
 
 
-class LineTooLong(Exception):  # noqa: N818
+class LineTooLong(Exception):
     """A line is longer than it may be; it has been thrown away up to its end."""
 
 

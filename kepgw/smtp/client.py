@@ -35,7 +35,6 @@ class Connection:
     def __init__(self, route: Route, hostname: str, limits: ClientLimits) -> None:
         self.route = route
         self.messages = 0
-        self.fresh = True  # no message has been begun on it
         self.channel: Channel
         self.reaper: asyncio.TimerHandle | None = None
         self._hostname = hostname
@@ -271,8 +270,13 @@ class SmtpRelayClient:
                 await connection.open(self._context)
             try:
                 yield connection
-            finally:
+            except RelayProblem:
                 self._rest(connection)
+                raise
+            except BaseException:
+                connection.channel.abort()  # replies may be under way that nobody waits for any more
+                raise
+            self._rest(connection)
 
     async def _rested(self, route: Route) -> Connection | None:
         resting = self._resting.get(route, [])

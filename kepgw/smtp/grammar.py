@@ -33,7 +33,7 @@ _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9-]{1,64}")
 _BDAT = re.compile(rf"([0-9]{{1,{CHUNK_DIGITS}}})(?: +(LAST))?", re.IGNORECASE)
 
 
-class SyntaxRefused(Exception):  # noqa: N818  (an answer to a client, not an error of ours)
+class SyntaxRefused(Exception):  # an answer to a client, not an error of ours
     """A command does not keep the grammar. ``key`` names the reply in kepgw.smtp.replies."""
 
     def __init__(self, key: str, **values: object) -> None:

@@ -35,7 +35,6 @@ REPLIES: Final[dict[str, tuple[int, str]]] = {
     "smtp-too-many-commands": (421, "4.7.0"),
     "smtp-too-many-logins": (421, "4.7.0"),
     "smtp-not-smtp": (421, "4.7.0"),
-    "smtp-tls-failed": (454, "4.7.0"),
     "smtp-line": (500, "5.5.2"),
     "smtp-line-too-long": (500, "5.5.2"),
     "smtp-unknown-verb": (500, "5.5.1"),
@@ -105,7 +104,7 @@ def lines(code: int, enhanced: str, *sentences: str) -> bytes:
     return ("\r\n".join(shown) + "\r\n").encode("ascii")
 
 
-class ReplyInvalid(ValueError):  # noqa: N818  (a peer's fault, not ours)
+class ReplyInvalid(ValueError):
     """What a peer sent is not an SMTP reply."""
 
 

@@ -11,7 +11,7 @@ USERNAME: Final = "VXNlcm5hbWU6"  # "Username:", LOGIN's prompts are fixed by ha
 PASSWORD: Final = "UGFzc3dvcmQ6"  # noqa: S105  ("Password:", a prompt)
 
 
-class SaslRefused(Exception):  # noqa: N818  (an answer to a client, not an error of ours)
+class SaslRefused(Exception):  # an answer to a client, not an error of ours
     """The client's response does not have the form that the mechanism gives it."""
 
 

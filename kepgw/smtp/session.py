@@ -44,7 +44,7 @@ class Surroundings:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
-class Ended(Exception):  # noqa: N818  (an event, not an error of ours)
+class Ended(Exception):  # an event, not an error of ours
     """The session is over; its last reply has been queued."""
 
 
