@@ -93,7 +93,7 @@ def public_key(certificate: bytes) -> PublicKeyTypes:
     """
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise SignatureInvalid(f"the signer's certificate cannot be read: {error}") from error
     check_public_key(key)
     return key

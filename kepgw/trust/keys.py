@@ -78,7 +78,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     octets = _read(path)
     try:
         return x509.load_pem_x509_certificates(octets)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise ConfigurationError(f"{path}: holds no readable PEM certificate ({error})") from error
 
 
@@ -164,8 +164,9 @@ def describe(certificate: bytes, at: datetime | None = None) -> Description:
     pem = certificate.lstrip().startswith(b"-----")
     try:
         read = x509.load_pem_x509_certificate(certificate) if pem else x509.load_der_x509_certificate(certificate)
-        public = read.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+        public, subject, issuer = read.public_key(), read.subject.rfc4514_string(), read.issuer.rfc4514_string()
+        begins, ends = read.not_valid_before_utc, read.not_valid_after_utc
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"not a readable certificate: {error}") from error
     if isinstance(public, rsa.RSAPublicKey):
         key = f"RSA-{public.key_size}"
@@ -173,12 +174,12 @@ def describe(certificate: bytes, at: datetime | None = None) -> Description:
         key = public.curve.name if isinstance(public, ec.EllipticCurvePublicKey) else type(public).__name__
     octets = read.public_bytes(Encoding.DER)
     return Description(
-        subject=read.subject.rfc4514_string(),
-        issuer=read.issuer.rfc4514_string(),
+        subject=subject,
+        issuer=issuer,
         serial=f"{read.serial_number:x}",
-        not_before=read.not_valid_before_utc,
-        not_after=read.not_valid_after_utc,
-        days_left=(read.not_valid_after_utc - (at or datetime.now(UTC))).days,
+        not_before=begins,
+        not_after=ends,
+        days_left=(ends - (at or datetime.now(UTC))).days,
         fingerprint=hashlib.sha256(octets).hexdigest(),
         key=key,
         addresses=tuple(_mail_addresses(read)),
@@ -204,7 +205,7 @@ def _public_octets(key: object) -> bytes:
 def _mail_addresses(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return []
     return names.get_values_for_type(x509.RFC822Name)
 

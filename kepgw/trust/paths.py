@@ -98,7 +98,7 @@ def load_anchors(paths: Iterable[Path]) -> tuple[bytes, ...]:
                 found = x509.load_pem_x509_certificates(octets)
             else:
                 found = [x509.load_der_x509_certificate(octets)]
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise ConfigurationError(f"{path}: holds no readable certificate ({error})") from error
         anchors.update((each.public_bytes(Encoding.DER), None) for each in found)
     return tuple(anchors)
@@ -195,10 +195,13 @@ def _load(certificate: bytes) -> x509.Certificate:
 
 
 def _readable(certificate: bytes) -> x509.Certificate | None:
+    """The certificate if its names and dates can be read: cryptography reads them late, and would raise then."""
     try:
-        return x509.load_der_x509_certificate(certificate)
-    except ValueError:
+        read = x509.load_der_x509_certificate(certificate)
+        _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
         return None
+    return read
 
 
 def _subject(certificate: x509.Certificate) -> str:
@@ -219,7 +222,7 @@ def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
     """What the leaf may be used for, and that we understand all of its critical extensions (RFC 5280 4.2)."""
     try:
         extensions = {each.oid: each for each in certificate.extensions}
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
         raise SignatureInvalid(f"broken certificate extensions: {error}", CHECK) from error
     strange = [oid.dotted_string for oid, each in extensions.items() if each.critical and oid not in _UNDERSTOOD]
     if strange:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from asn1crypto import core, tsp
+from asn1crypto import cms, core, tsp
 
 from kepgw.errors import FormatError, SignatureInvalid, StampUnavailable
 from kepgw.trust import cmsreading, der, paths
@@ -22,6 +22,15 @@ LARGEST = 256 << 10  # octets of a request or response
 _TRUE = b"\x01\x01\xff"
 _VERSION = der.integer(1)
 _DIGESTS = {oid: name for name, oid in DIGEST_OIDS.items()}
+
+
+class _Response(core.Sequence):  # type: ignore[misc]
+    """TimeStampResp with the token optional, as RFC 3161 2.4.2 has it and asn1crypto does not."""
+
+    _fields = [  # noqa: RUF012 - asn1crypto's way to describe a structure
+        ("status", tsp.PKIStatusInfo),
+        ("time_stamp_token", cms.ContentInfo, {"optional": True}),
+    ]
 
 
 @dataclass(frozen=True)
@@ -68,16 +77,16 @@ def read_request(request: bytes) -> Asked:
     """The digest and nonce of a TimeStampReq. Raises FormatError for anything but SHA-2 of the right length."""
     read = _load(tsp.TimeStampReq, request, "time-stamp request")
     try:
-        imprint = read["message_imprint"]
-        return Asked(_imprint(imprint)[1], None if isinstance(read["nonce"], core.Void) else read["nonce"].native)
-    except SignatureInvalid as error:
-        raise FormatError(str(error)) from error
+        nonce = read["nonce"]
+        return Asked(_imprint(read["message_imprint"])[1], None if isinstance(nonce, core.Void) else nonce.native)
+    except Exception as error:  # ours, and asn1crypto's of many kinds, which parses lazily
+        raise FormatError(f"not a usable time-stamp request: {error}") from error
 
 
 def read_response(response: bytes) -> bytes:
     """The token (DER) of a TimeStampResp. Raises StampUnavailable with the authority's words when it refused."""
     try:
-        read = _load(tsp.TimeStampResp, response, "time-stamp response")
+        read = _load(_Response, response, "time-stamp response")
         status = read["status"]
         granted = status["status"].native
         words = "; ".join(status["status_string"].native or ()) if "status_string" in status else ""

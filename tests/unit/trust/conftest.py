@@ -1,14 +1,20 @@
 """A development PKI a kind of key, made once; and the golden messages beside the checkout."""
 
-from datetime import UTC, datetime
+import base64
+import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
+from trust_samples import AT, ORIGINAL, evidence
 
-from kepgw.trust import devpki
+from kepgw.evidence import ts102640, xades
+from kepgw.message.envelope import OriginalPart, begin
+from kepgw.trust import cms, devpki
 from kepgw.trust.keys import load_key
+from kepgw.trust.paths import load_anchors
+from kepgw.trust.stamping import DevelopmentTsa
 
-AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VECTORS = Path(__file__).parents[4] / "shared" / "vectors" / "etsi-rem-baseline"
 
 
@@ -41,3 +47,62 @@ def vectors():
     if not VECTORS.is_dir():
         pytest.skip("the golden messages (../shared/vectors) are not beside the checkout")
     return VECTORS
+
+
+@pytest.fixture(scope="session")
+def tsa(pki):
+    """The development TSA of the P-256 provider, its clock standing still at AT."""
+    keys = pki()
+    return DevelopmentTsa(load_key(keys / "tsa.key", keys / "tsa.pem", purpose="tsa"), now=lambda: AT)
+
+
+@pytest.fixture(scope="session")
+def anchors(pki):
+    return load_anchors([pki() / "root.pem"])
+
+
+@pytest.fixture(scope="session")
+def openssl():
+    def run(*arguments, octets=None):
+        return subprocess.run(["openssl", *map(str, arguments)], input=octets, capture_output=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def make(process_key, tsa):
+    """make(...) -> the octets of a dispatch, or of a receipt when original is None; each part can be spoilt."""
+
+    def build(
+        original=ORIGINAL,
+        *,
+        key=None,
+        digest=None,
+        headers=(),
+        stamped=True,
+        envelope_stamp=True,
+        spoil=None,
+        **changes,
+    ):
+        key = key or process_key()
+        said = evidence(digest or hashlib.sha256(original or ORIGINAL).digest(), **changes)
+        xml = xades.sign(ts102640.write(said), key, AT, tsa if stamped else None)
+        if spoil:
+            xml = spoil(xml)
+        outer = [("From", "HS90 <kep@hs90.kep.tr>"), ("To", "<ali@hs91.kep.tr>"), ("Subject", "KEP")]
+        inner = [
+            ("X-REM-EvidenceIdentifier", said.identifier),
+            ("X-REM-hashValue", base64.b64encode(said.message.digest).decode()),
+            ("X-REM-EvidenceType", str(said.element)),
+            *headers,
+        ]
+        form = original or b""
+        part = OriginalPart(len(form), not form.isascii()) if original else None
+        unsealed = begin(
+            outer + inner, inner, ("Merhaba", "<p>Merhaba</p>"), part, [(f"{said.element}.xml", xml)], seed=b"1"
+        )
+        hashed = hashlib.sha256(unsealed.signed_head + form + unsealed.tail).digest()
+        sealed = unsealed.seal(cms.sign_detached(hashed, key, AT, tsa if envelope_stamp else None))
+        return unsealed.head + form + sealed
+
+    return build
