@@ -8,6 +8,7 @@ signatures at the given time, else at that of a good stamp, else now.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from kepgw.errors import FormatError, SignatureInvalid
 from kepgw.evidence import codes, ts102640, xades
@@ -31,6 +32,7 @@ Original = tuple[Octets, tuple[int, int]]
 
 _ROOT_02640 = re.compile(r"\{http:(//)?uri\.etsi\.org/02640/")
 _OTHER = "the original is not the one that the evidence speaks of: its digest differs"
+_NO_SIGNATURE = "the signature does not hold"
 _NO_ANCHORS = "no trusted certificates were given"
 
 
@@ -94,13 +96,16 @@ def judge_message(
     check, reading = _envelope_signature(octets, envelope.signed, envelope.signature)
     checks = [check]
     stamp: Stamped | None = None
-    stamp_check = Check("envelope-stamp", "not checked", "the envelope carries no time stamp")
+    lacking = _NO_SIGNATURE if reading is None else "the envelope carries no time stamp"
+    stamp_check = Check("envelope-stamp", "not checked", lacking)
     if reading is not None and reading.token is not None:
         stamp_check, stamp = trust.stamp("envelope-stamp", reading.token, reading.signature)
     evidences = [_judge_evidence(xml, name, trust, at, found) for name, xml in envelope.evidence]
     stamps = [each for each in (stamp, *(evidence.stamp for evidence in evidences)) if each is not None]
     moment = at or (stamps[0].time if stamps else datetime.now(UTC))
-    if reading is not None:
+    if reading is None:
+        checks.append(Check("envelope-chain", "not checked", _NO_SIGNATURE))
+    else:
         checks.append(trust.chain("envelope-chain", reading.signer, reading.certificates, moment))
         checks.append(_from(envelope.outer, reading.signer))
     checks.append(stamp_check)
@@ -177,6 +182,8 @@ def _judge_evidence(
         reading = xades.verify(xml)
     except (SignatureInvalid, FormatError) as error:
         checks.append(Check("evidence-signature", "bad", str(error)))
+        checks.append(Check("evidence-chain", "not checked", _NO_SIGNATURE))
+        checks.append(Check("evidence-stamp", "not checked", _NO_SIGNATURE))
     if reading is not None:
         checks.append(Check("evidence-signature", "ok", reading.algorithm))
         # the law has every evidence time-stamped (KEP Yönetmeliği m.4); a stamp can be cut off, so lack only warns
@@ -259,5 +266,6 @@ def _development(evidence: Evidence | None, stamp: Stamped | None) -> bool:
     return marked or (stamp is not None and stamp.policy == DEVELOPMENT_POLICY)
 
 
+@lru_cache(maxsize=256)
 def _subject(certificate: bytes) -> str:
     return describe(certificate).subject

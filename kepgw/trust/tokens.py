@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from asn1crypto import cms, core, tsp
@@ -101,6 +102,7 @@ def read_response(response: bytes) -> bytes:
     return bytes(token)
 
 
+@lru_cache(maxsize=16)
 def read_token(token: bytes) -> TokenReading:
     """Take a TimeStampToken apart. Raises FormatError, or SignatureInvalid for refused algorithms."""
     reading = cmsreading.read(token)

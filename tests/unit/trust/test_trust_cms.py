@@ -208,6 +208,29 @@ def test_reads_what_openssl_signs(pki, openssl, tmp_path, options):
     assert cms.verify(made.stdout, DIGEST).algorithm == "rsa-sha256"
 
 
+def indefinite(octets, depth):
+    """The same BER with indefinite lengths in its outer levels, as Java's signers write it (X.690 8.1.3.6)."""
+    out = b""
+    while octets:
+        size, begin = octets[1], 2
+        if size & 0x80:
+            begin += size & 0x7F
+            size = int.from_bytes(octets[2:begin], "big")
+        end = begin + size
+        if octets[0] & 0x20 and depth:
+            out += octets[:1] + b"\x80" + indefinite(octets[begin:end], depth - 1) + b"\0\0"
+        else:
+            out += octets[:end]
+        octets = octets[end:]
+    return out
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_reads_indefinite_lengths(process_key, depth):
+    made = cms.sign_detached(DIGEST, process_key(), AT)
+    assert cms.verify(indefinite(made, depth), DIGEST).signer == process_key().certificate
+
+
 @pytest.mark.parametrize(
     "octets",
     [b"", b"\x30\x80", b"0" * 100, b"\x30\x84\xff\xff\xff\xff", b"\x30\x80" * 5000, core.Null().dump()],
