@@ -141,7 +141,7 @@ def select_rows(tx: Tx, mailbox: int, uids: Sequence[int], columns: Sequence[str
         else:
             where, values = f"m.uid IN ({','.join('?' * len(piece))})", list(piece)
         rows = tx.rows(
-            f"SELECT {MAIL_COLUMNS}{more} FROM mail m{join} WHERE m.mailbox = ? AND {where} ORDER BY m.uid",  # noqa: S608
+            f"SELECT {MAIL_COLUMNS}{more} FROM mail m{join} WHERE m.mailbox = ? AND {where} ORDER BY m.uid",
             mailbox,
             *values,
         )
@@ -153,8 +153,10 @@ def merged(current: str, mode: str, flags: frozenset[str]) -> str:
     """The flags after a STORE: ``mode`` "" replaces, "+" adds, "-" removes.
 
     Keywords of the server stay as they are, whatever a client says; keywords compare without case, as IMAP atoms do.
-    Raises MailboxProblem when there are too many.
+    Raises MailboxProblem when there are too many or one is too long.
     """
+    if mode != "-" and any(len(flag) > MAX_KEYWORD for flag in flags):
+        raise MailboxProblem("LIMIT", "keyword-too-long")
     have = set(current.split())
     own = have & SERVER_KEYWORDS
     spelling = {flag.lower(): flag for flag in have}
@@ -188,8 +190,6 @@ class Stored(NamedTuple):
 def store_flags(tx: Tx, mailbox: int, uids: Sequence[int], mode: str, flags: Iterable[str]) -> Stored:
     """Change flags of mails. Raises MailboxProblem."""
     wanted = frozenset(flags)
-    if any(len(flag) > MAX_KEYWORD for flag in wanted):
-        raise MailboxProblem("LIMIT", "keyword-too-long")
     now: list[tuple[int, str]] = []
     changed: list[tuple[str, int, int]] = []
     for row, _ in select_rows(tx, mailbox, uids):
@@ -267,7 +267,7 @@ def submitted(tx: Tx, account: int, message_id: bytes, sent: int) -> MailRow | N
     if key is None:
         return None
     row = tx.row(
-        f"SELECT {MAIL_COLUMNS} FROM mail m WHERE m.month = ? AND m.message = ? AND m.mailbox = ? ORDER BY m.uid",  # noqa: S608
+        f"SELECT {MAIL_COLUMNS} FROM mail m WHERE m.month = ? AND m.message = ? AND m.mailbox = ? ORDER BY m.uid",
         *key,
         sent,
     )
