@@ -1,0 +1,73 @@
+"""``kepgw peer``: provider cards, ours and those of the peers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json, table
+
+app = typer.Typer(no_args_is_help=True, help="Peers: card, add, list, remove.")
+
+
+@app.command()
+def card(directory: Folder) -> None:
+    """Print this provider's card (TOML), to hand to the administrator of a peer."""
+    from datetime import UTC, datetime
+
+    from kepgw.app.admin import own_card
+    from kepgw.app.config import load
+    from kepgw.interop.card import write_card
+
+    out(write_card(own_card(load(directory), datetime.now(UTC))))
+
+
+@app.command()
+def add(
+    directory: Folder,
+    card: Annotated[Path, typer.Argument(metavar="CARD", help="The card's file; - is standard input.")],
+) -> None:
+    """Trust a peer by its card; a newer card replaces the older."""
+    made = ask(directory, "peer_add", card=_read(card))
+    note(f"{made['domain']} is a peer, known by the process certificate with SHA-256 {made['process_certificate']}")
+
+
+@app.command("list")
+def list_(directory: Folder, as_json: Json = False) -> None:
+    """Show all peers."""
+    found = ask(directory, "peer_list")
+    if as_json:
+        out_json(found)
+        return
+    rows = [
+        (each["domain"], each["service_address"], each["relay"], each["process_days_left"], each["tls_days_left"])
+        for each in found
+    ]
+    out(table(("DOMAIN", "SERVICE ADDRESS", "RELAY", "PROCESS DAYS LEFT", "TLS DAYS LEFT"), rows))
+
+
+@app.command()
+def remove(
+    directory: Folder, domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="hsNN.kep.tr", show_default=False)]
+) -> None:
+    """Forget a peer."""
+    note(f"{ask(directory, 'peer_remove', domain=domain)['domain']} is no longer a peer")
+
+
+def _read(path: Path) -> str:
+    import sys
+
+    from kepgw.errors import ConfigurationError
+    from kepgw.interop.card import MAX_CARD
+
+    try:
+        if str(path) == "-":
+            octets = sys.stdin.buffer.read(MAX_CARD + 1)
+        else:
+            with path.open("rb") as file:
+                octets = file.read(MAX_CARD + 1)
+        return octets.decode("utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the card {path} ({error.strerror})") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not a provider card: it is not UTF-8 text") from None

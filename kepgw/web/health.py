@@ -1,0 +1,106 @@
+"""``GET /health``: whether the provider takes messages now, for a supervisor or a load balancer. Nothing else.
+
+The answer is public: ``status`` gives nothing that an outsider may not know.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from kepgw.errors import ConfigurationError
+
+_log = logging.getLogger("kepgw.health")
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the provider, and it wants to know when we listen."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave all signals alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+class HealthServer:
+    """Serves ``status()`` as JSON: 200 when its ``"status"`` is ``"ok"``, else 503. ``port`` 0: the system chooses."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]], host: str, port: int) -> None:
+        self._status = status
+        self._host = host
+        self.port = port
+        self._server: _Server | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises ConfigurationError when the port cannot be had."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._host, self.port))
+            listener.listen(64)
+        except OSError as error:
+            listener.close()
+            raise ConfigurationError(
+                f"[listen] http: cannot listen on {self._host}:{self.port} ({error.strerror or error}); "
+                "is another program on that port?"
+            ) from error
+        self.port = int(listener.getsockname()[1])
+        server = _Server(
+            uvicorn.Config(
+                Starlette(routes=[Route("/health", self._health, methods=["GET"])]),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                ws="none",
+                limit_concurrency=64,
+                timeout_keep_alive=5,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._server = server
+        self._task = asyncio.create_task(server.serve([listener]), name="health")
+        listening = asyncio.create_task(server.listening.wait())
+        try:
+            await asyncio.wait([self._task, listening], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listening.cancel()
+        if self._task.done():
+            listener.close()
+            await self._task
+            raise ConfigurationError("[listen] http: the health page could not be started; see the log")
+
+    async def stop(self) -> None:
+        """Stop listening; safe to call twice."""
+        server, task = self._server, self._task
+        self._server = self._task = None
+        if server is not None and task is not None:
+            server.should_exit = True
+            await task
+
+    async def _health(self, _request: Request) -> JSONResponse:
+        try:
+            status = self._status()
+        except Exception:
+            _log.exception("the status cannot be told")
+            status = {"status": "failing"}
+        good = status.get("status") == "ok"
+        return JSONResponse(status, 200 if good else 503, headers={"Cache-Control": "no-store"})
