@@ -118,3 +118,5 @@ def verify_signature(
             raise SignatureInvalid(f"a {kind} signature with a key of another kind", check)
     except InvalidSignature as error:
         raise SignatureInvalid("the signature value does not fit the signed octets", check) from error
+    except (ValueError, UnsupportedAlgorithm) as error:  # such as a salt longer than the key allows
+        raise SignatureInvalid(f"the signature cannot be verified: {error}", check) from error

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from pyhanko_certvalidator import ValidationContext
 
 from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid
 from kepgw.trust import cms, der
+from kepgw.trust.cmsreading import verify_reading
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.stamping import verify_token
 
@@ -127,6 +129,13 @@ def changed(made, change):
     info = asn1.ContentInfo.load(made)
     change(info["content"])
     return info.dump(force=True)
+
+
+def test_a_salt_that_no_key_has_room_for(process_key):
+    reading = cms.read(cms.sign_detached(DIGEST, process_key("rsa-2048", "rsa-pss-sha256"), AT))
+    verify_reading(reading, DIGEST, "x")
+    with pytest.raises(SignatureInvalid):
+        verify_reading(replace(reading, salt=512), DIGEST, "x")
 
 
 def test_two_signers(process_key):
