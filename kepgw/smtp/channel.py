@@ -6,7 +6,6 @@ split into lines unless a line is asked for.
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from typing import Final, cast
 
 HIGH_WATER: Final = 512 * 1024  # octets read and not yet taken; above this the transport is paused
@@ -33,9 +32,8 @@ class LineTooLong(Exception):
 class Channel(asyncio.Protocol):
     """One connection. A single task reads and writes it; ``interrupt`` may be called from outside."""
 
-    def __init__(self, connected: "Callable[[Channel], None] | None" = None) -> None:
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._connected = connected
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._out = bytearray()
@@ -53,8 +51,6 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once by the loop."""
         self._transport = cast(asyncio.Transport, transport)
-        if self._connected is not None:
-            self._connected(self)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -152,11 +148,6 @@ class Channel(asyncio.Protocol):
         """Put octets that were read too far before those still to come."""
         if octets:
             self._buffer[:0] = octets
-
-    def pause(self) -> None:
-        """Read nothing until ``start_tls`` (a port where TLS comes first)."""
-        if self._transport is not None:
-            self._transport.pause_reading()
 
     def leftover(self) -> bytes:
         """What has arrived and was not read; for looking back at a connection that broke."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from kepgw.errors import SigningUnavailable, StoreError, StoreFull
+from kepgw.errors import SigningUnavailable, StoreFull
 from kepgw.message.octets import Checked, OctetCheck
 from kepgw.refusals import Refusal
 from kepgw.smtp.grammar import MailFrom
@@ -34,10 +34,10 @@ class Intake:
         if self.received > self.limit:
             self._fail(Refusal("too-large", f"more than {self.limit} octets", limit=self.limit))
             return
-        self._check.feed(content)
         try:
+            self._check.feed(content)
             self.spool.write(content)
-        except StoreError as error:
+        except Exception as error:
             self._fail(as_refusal(error))
 
     @property

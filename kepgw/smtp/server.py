@@ -1,6 +1,12 @@
-"""Listening: connections in all and per address are capped before TLS, and a stop loses nothing."""
+"""Listening: connections in all and per address are capped before TLS, and a stop loses nothing.
+
+Sockets are accepted here and then given to the loop with ``connect_accepted_socket``: so the caps hold before a
+handshake costs anything, on asyncio and uvloop alike.
+"""
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -11,7 +17,8 @@ from kepgw.smtp.channel import Channel
 from kepgw.smtp.session import Session, Surroundings, log
 
 _BACKLOG: Final = 512
-_ABORT_WAIT: Final = 1.0  # seconds for the last replies to leave after the grace is over
+_ACCEPT_PAUSE: Final = 0.1  # seconds after accept has failed (no file descriptor is left)
+_ABORT_WAIT: Final = 1.0  # seconds for what was cut off to end
 
 
 class Server(ABC):
@@ -19,10 +26,9 @@ class Server(ABC):
 
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
-        self._listeners: list[asyncio.Server] = []
-        self._sessions: dict[asyncio.Task[None], Session] = {}
+        self._acceptors: list[asyncio.Task[None]] = []
+        self._serving: dict[asyncio.Task[None], Session | None] = {}  # None until the connection is made
         self._addresses: Counter[str] = Counter()
-        self._stopping = False
 
     @abstractmethod
     def session(self, channel: Channel, tls: ssl.SSLContext | None) -> Session:
@@ -30,68 +36,126 @@ class Server(ABC):
 
     @property
     def connections(self) -> int:
-        """Sessions at this moment."""
-        return len(self._sessions)
+        """Connections at this moment."""
+        return len(self._serving)
 
     async def start(self, host: str, port: int, tls_context: ssl.SSLContext | None, implicit_tls: bool) -> int:
         """Listen; may be called for several ports. Returns the port (useful when 0 was asked). Raises OSError."""
         if implicit_tls and tls_context is None:
             raise ValueError("a port with implicit TLS needs a TLS context")
-
-        def connected(channel: Channel) -> None:
-            self._connected(channel, tls_context, implicit_tls)
-
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(lambda: Channel(connected), host, port, backlog=_BACKLOG)
-        self._listeners.append(listener)
-        return int(listener.sockets[0].getsockname()[1])
+        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        listeners: list[socket.socket] = []
+        try:
+            for family, _, _, _, address in dict.fromkeys(found):
+                listeners.append(_listen(family, address))
+        except OSError:
+            for listener in listeners:
+                listener.close()
+            raise
+        for listener in listeners:
+            self._acceptors.append(loop.create_task(self._accept(listener, tls_context, implicit_tls)))
+        return int(listeners[0].getsockname()[1])
 
     async def stop(self, grace: float) -> None:
         """Take no more connections; messages in hand have ``grace`` seconds, all others are told 421 at once."""
-        self._stopping = True
-        for listener in self._listeners:
-            listener.close()
-        for session in self._sessions.values():
-            session.stop()
-        if self._sessions:
-            await asyncio.wait(self._sessions, timeout=grace)
-        late = list(self._sessions)
+        for acceptor in self._acceptors:
+            acceptor.cancel()
+        await asyncio.gather(*self._acceptors, return_exceptions=True)
+        self._acceptors.clear()
+        for task, session in self._serving.items():
+            if session is None:
+                task.cancel()
+            else:
+                session.stop()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=grace)
+        late = list(self._serving)
         for task in late:
             task.cancel()
         if late:
             log.warning("sessions cut off", extra={"sessions": len(late)})
             await asyncio.wait(late, timeout=_ABORT_WAIT)
-        self._listeners.clear()
 
-    def _connected(self, channel: Channel, tls: ssl.SSLContext | None, implicit_tls: bool) -> None:
-        session = self.session(channel, tls)
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext | None, implicit_tls: bool) -> None:
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                try:
+                    connection, address = await loop.sock_accept(listener)
+                except OSError as error:
+                    log.error("accept failed", extra={"why": str(error)})
+                    await asyncio.sleep(_ACCEPT_PAUSE)
+                    continue
+                remote = str(address[0])
+                if self._full(remote):
+                    log.info("connection refused", extra={"rule": "smtp-too-many-connections", "remote": remote})
+                    _turn_away(connection, b"" if implicit_tls else replies.fixed("smtp-too-many-connections"))
+                    continue
+                self._addresses[remote] += 1
+                task = loop.create_task(self._serve(connection, remote, tls, implicit_tls))
+                self._serving[task] = None
+                task.add_done_callback(self._ended)
+
+    def _full(self, remote: str) -> bool:
         limits = self.surroundings.limits
-        full = len(self._sessions) >= limits.connections
-        crowded = self._addresses[session.remote] >= limits.connections_per_address
-        if full or crowded or self._stopping:
-            session.note("connection refused", rule="smtp-too-many-connections")
-            if implicit_tls:
-                channel.abort()  # no word can be said before TLS
-            else:
-                channel.write(replies.fixed("smtp-stopping" if self._stopping else "smtp-too-many-connections"))
-                channel.close()
-            return
-        if implicit_tls:
-            channel.pause()
-        self._addresses[session.remote] += 1
-        task = asyncio.get_running_loop().create_task(self._serve(session, channel, implicit_tls))
-        self._sessions[task] = session
-        task.add_done_callback(self._ended)
+        crowded = self._addresses[remote] >= limits.connections_per_address
+        return crowded or len(self._serving) >= limits.connections
 
-    async def _serve(self, session: Session, channel: Channel, implicit_tls: bool) -> None:
+    async def _serve(
+        self, connection: socket.socket, remote: str, tls: ssl.SSLContext | None, implicit_tls: bool
+    ) -> None:
+        loop, channel = asyncio.get_running_loop(), Channel()
         try:
-            await session.run(implicit_tls=implicit_tls)
+            with contextlib.suppress(OSError):  # ends with the connection, or was never TCP
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if implicit_tls:
+                handshake = self.surroundings.limits.handshake
+                await loop.connect_accepted_socket(
+                    lambda: channel, connection, ssl=tls, ssl_handshake_timeout=handshake
+                )
+                channel.tls = True
+            else:
+                await loop.connect_accepted_socket(lambda: channel, connection)
+            session = self.session(channel, tls)
+            task = asyncio.current_task()
+            assert task is not None
+            self._serving[task] = session
+            await session.run()
+        except OSError as error:  # TimeoutError and ssl.SSLError are among them
+            log.info("connection failed", extra={"remote": remote, "why": str(error)})
+            connection.close()
         except asyncio.CancelledError:
             channel.abort()
             raise
+        finally:
+            self._addresses[remote] -= 1
+            if self._addresses[remote] <= 0:
+                del self._addresses[remote]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        session = self._sessions.pop(task)
-        self._addresses[session.remote] -= 1
-        if self._addresses[session.remote] <= 0:
-            del self._addresses[session.remote]
+        del self._serving[task]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("session broke", exc_info=task.exception())
+
+
+def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _turn_away(connection: socket.socket, word: bytes) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.setblocking(False)
+        if word:
+            connection.send(word)

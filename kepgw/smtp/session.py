@@ -119,11 +119,9 @@ class Session(ABC):
 
     # the loop
 
-    async def run(self, *, implicit_tls: bool) -> None:
+    async def run(self) -> None:
         """Serve the client until it leaves. Never raises but for cancellation."""
         try:
-            if implicit_tls and self.tls_context is not None:
-                await self.channel.start_tls(self.tls_context, self.limits.handshake, server=True)
             self.say("smtp-ready", hostname=self.hostname)
             while True:
                 await self._command()
@@ -136,9 +134,10 @@ class Session(ABC):
             self.say("smtp-idle")
         except Interrupted:
             self.say("smtp-stopping")
-        except Exception:
+        except Exception as error:
+            # where in a message this happened is unknown: what follows must not be read as commands
             log.exception("session failed", extra=self._facts())
-            self.say("smtp-stopping")
+            self.channel.write(replies.refused(as_refusal(error)))
         finally:
             self.reset()
             self.channel.close()
