@@ -1,0 +1,272 @@
+"""``kepgw doctor``: what a provider needs, looked at one by one, and what to do about each finding.
+
+Nothing is changed: the only things made are one time stamp and a file in the spool that is removed at once.
+"""
+
+import hashlib
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from kepgw.app import control
+from kepgw.app.commands.access import ask
+from kepgw.app.config import Config, load, missing_files
+from kepgw.app.doctor_ports import examine_ports
+from kepgw.errors import ConfigurationError, KepError, SignatureInvalid
+from kepgw.trust.keys import FileKey, describe, load_certificates, load_key
+from kepgw.trust.paths import load_anchors, validate
+from kepgw.trust.stamping import DevelopmentTsa, HttpTsa, verify_token
+from kepgw.trust.tls import server_context
+
+Level = Literal["ok", "warning", "problem"]
+
+URGENT, SOON, EARLY = 7, 30, 60  # days before a certificate ends; no text fixes them
+LOW_DISK, NO_DISK = 5 << 30, 1 << 29  # free octets: 5 GiB to warn, 512 MiB is a problem
+LATE: Final = timedelta(hours=1)  # work that is due so long deserves a look
+CLOCK: Final = timedelta(seconds=10)  # difference to the time-stamp authority that deserves a look
+
+
+class Finding(NamedTuple):
+    """What was looked at, how it is, and what to do when it is not well."""
+
+    level: Level
+    what: str
+    detail: str
+    remedy: str = ""
+
+
+def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
+    """All findings about the provider of ``directory``. Raises ConfigurationError when its settings are unusable."""
+    at = now or datetime.now(UTC)
+    config = load(directory)
+    yield Finding("ok", "configuration", f"{config.directory / 'kepgw.toml'} for {config.provider.domain}")
+    if config.provider.development:
+        yield Finding(
+            "warning",
+            "development",
+            "provider.development is true: every evidence says that it has no legal effect",
+            "set it to false when real keys and a real time-stamp authority are in place",
+        )
+    yield from _files(config)
+    yield from _process(config, at)
+    yield from _tls(config, at)
+    yield from _stamps(config, at)
+    yield from _store(config)
+    yield from _disk(config)
+    yield from _spool(config)
+    running = control.answers(config.directory / control.SOCKET)
+    for what, problem, remedy in examine_ports(config, running=running):
+        yield Finding("problem" if remedy else "ok", what, problem, remedy)
+    yield from _peers(config)
+
+
+def lifetime(what: str, days: int, until: datetime, remedy: str) -> Finding:
+    """How long a certificate still holds."""
+    end = f"until {until:%Y-%m-%d}"
+    if days < 0:
+        return Finding("problem", what, f"ended {until:%Y-%m-%d}", remedy)
+    level: Level = "problem" if days <= URGENT else "warning" if days <= EARLY else "ok"
+    haste = "now: " if days <= URGENT else "soon: " if days <= SOON else ""
+    return Finding(level, what, f"{end}, {days} days left", "" if level == "ok" else haste + remedy)
+
+
+def _files(config: Config) -> Iterator[Finding]:
+    missing = missing_files(config)
+    for sentence in missing:
+        setting, _, rest = sentence.partition(": ")
+        detail, _, remedy = rest.partition("; ")
+        yield Finding("problem", setting, detail, remedy)
+    if not missing:
+        yield Finding("ok", "files", "every file of the configuration can be read")
+    secret = [config.directory, config.keys.process_key, config.keys.tls_key, config.store_path]
+    if any(tsa.kind == "development" for tsa in config.tsa):
+        secret.append(config.keys.tsa_key)
+    open_ones = [path for path in secret if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    for path in open_ones:
+        yield Finding("problem", "rights", f"{path} is open to other users", f"chmod go= {path}")
+    if not open_ones:
+        yield Finding("ok", "rights", "keys and store are closed to other users")
+
+
+def _process(config: Config, at: datetime) -> Iterator[Finding]:
+    what = "process certificate"
+    algorithm = "" if config.signing.algorithm == "auto" else config.signing.algorithm
+    try:
+        key = load_key(config.keys.process_key, *config.keys.process_certificates, algorithm=algorithm)
+    except ConfigurationError as error:
+        yield Finding("problem", what, str(error), "correct [keys] or [signing] in kepgw.toml, or the files they name")
+        return
+    yield Finding("ok", what, f"fits its key, may sign with {key.algorithm}; SHA-256 {key.fingerprint}")
+    yield _begins(what, key, at) or lifetime(
+        what,
+        key.days_left(at),
+        key.not_after,
+        "get a new process certificate and send your new card to every peer; without one nothing is accepted or signed",
+    )
+    addresses = [address.lower() for address in describe(key.certificate, at).addresses]
+    if config.provider.service_address in addresses:
+        yield Finding("ok", what, f"rfc822Name {config.provider.service_address}")
+    else:
+        yield Finding(
+            "problem",
+            what,
+            f"its rfc822Name is {', '.join(addresses) or 'missing'}, not {config.provider.service_address}",
+            "set provider.service_address to the address in the certificate, or have the certificate reissued",
+        )
+    yield _path(what, key, config, at)
+
+
+def _path(what: str, key: FileKey, config: Config, at: datetime) -> Finding:
+    moment = min(max(at, key.not_before), key.not_after)  # its time is told apart
+    try:
+        chain = validate(key.certificate, key.chain, load_anchors(config.trust.anchors), moment)
+    except (SignatureInvalid, ConfigurationError) as error:
+        remedy = "put the intermediates in keys.process_certificates and the root in trust.anchors"
+        return Finding("problem", what, f"leads to no trusted root: {error}", remedy)
+    return Finding("ok", what, f"leads over {len(chain) - 1} certificates to a root of trust.anchors")
+
+
+def _begins(what: str, key: FileKey, at: datetime) -> Finding | None:
+    if at >= key.not_before:
+        return None
+    return Finding("problem", what, f"is not valid before {key.not_before:%Y-%m-%d %H:%M}Z", "check the clock, or wait")
+
+
+def _tls(config: Config, at: datetime) -> Iterator[Finding]:
+    what = "TLS certificate"
+    leaf, *chain = config.keys.tls_certificates
+    try:
+        server_context(leaf, config.keys.tls_key, chain)
+        certificate = load_certificates(leaf)[0]
+    except ConfigurationError as error:
+        yield Finding("problem", what, str(error), "correct keys.tls_key and keys.tls_certificates, or their files")
+        return
+    yield Finding("ok", what, "fits its key")
+    until = certificate.not_valid_after_utc
+    if at < certificate.not_valid_before_utc:
+        yield Finding(
+            "problem", what, f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}", "check the clock"
+        )
+        return
+    yield lifetime(what, (until - at).days, until, "renew it and send your new card to every peer: they pin it")
+
+
+def _stamps(config: Config, at: datetime) -> Iterator[Finding]:
+    digest = hashlib.sha256(secrets.token_bytes(32)).digest()
+    try:
+        anchors: Sequence[bytes] = load_anchors(config.trust.anchors)
+    except ConfigurationError:
+        anchors = ()  # told as a missing file
+    findings: list[Finding] = []
+    for tsa in config.tsa:
+        what = f"time stamp {tsa.url or tsa.kind}"
+        try:
+            if tsa.kind == "development":
+                key = load_key(config.keys.tsa_key, *config.keys.tsa_certificates, purpose="tsa")
+                findings.append(lifetime(f"{what} certificate", key.days_left(at), key.not_after, "make new keys"))
+                token = DevelopmentTsa(key)(digest)
+            else:
+                authority = HttpTsa(tsa.url, timeout=tsa.timeout)
+                try:
+                    token = authority(digest)
+                finally:
+                    authority.close()
+        except KepError as error:
+            findings.append(
+                Finding("problem", what, f"gives none: {error}", "check [[tsa]] and the way to the authority")
+            )
+            continue
+        try:
+            stamped = verify_token(token, digest, anchors)
+        except KepError as error:
+            remedy = "put the root of the authority in trust.anchors"
+            findings.append(Finding("problem", what, f"comes, but does not verify: {error}", remedy))
+            continue
+        difference = abs(stamped.time - datetime.now(UTC))
+        if difference > CLOCK:
+            detail = f"its clock and ours differ by {difference.total_seconds():.0f} s"
+            findings.append(Finding("warning", what, detail, "let NTP set the clock of this machine"))
+        else:
+            findings.append(Finding("ok", what, f"given and verified, {stamped.time:%Y-%m-%d %H:%M:%S}Z"))
+    # one authority that serves is enough; the others are only missed
+    enough = any(finding.level != "problem" and "certificate" not in finding.what for finding in findings)
+    for finding in findings:
+        yield finding._replace(level="warning") if enough and finding.level == "problem" else finding
+
+
+def _store(config: Config) -> Iterator[Finding]:
+    try:
+        found = ask(config.directory, "store_check")
+    except KepError as error:
+        yield Finding("problem", "store", str(error), "see the sentence; restore a backup if the file is damaged")
+        return
+    if found["sound"]:
+        yield Finding("ok", "store", f"{config.store_path} is sound")
+    else:
+        yield Finding(
+            "problem", "store", "; ".join(found["findings"])[:400], "stop the provider, keep the file, restore a backup"
+        )
+    due, oldest = found["due"], timedelta(seconds=found["oldest_seconds"] or 0)
+    debt = f"{due} tasks are due, {found['signing']} of them await signature or time stamp"
+    if due and oldest > LATE:
+        remedy = f"see kepgw queue list; last error: {found['last_error'] or 'none'}"
+        yield Finding("warning", "queue", f"{debt}, the oldest since {oldest}", remedy)
+    else:
+        yield Finding("ok", "queue", debt if due else "nothing is due")
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    free = shutil.disk_usage(config.store_path.parent).free
+    detail = f"{free / (1 << 30):.1f} GiB free for {config.store_path.parent}"
+    if free < LOW_DISK:
+        remedy = "make room: a full disk refuses messages with 452 until there is some"
+        yield Finding("problem" if free < NO_DISK else "warning", "disk", detail, remedy)
+    else:
+        yield Finding("ok", "disk", detail)
+
+
+def _spool(config: Config) -> Iterator[Finding]:
+    spool = config.directory / config.store.spool
+    if not spool.exists():
+        yield Finding("ok", "spool", f"{spool} will be made at the start")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=spool) as file:
+            file.write(b"\0")
+    except OSError as error:
+        yield Finding("problem", "spool", f"cannot write in {spool} ({error.strerror})", "correct owner and rights")
+        return
+    yield Finding("ok", "spool", f"{spool} can be written")
+
+
+def _peers(config: Config) -> Iterator[Finding]:
+    try:
+        peers = ask(config.directory, "peer_list")
+    except KepError:
+        return  # the store has told
+    if not peers:
+        yield Finding("ok", "peers", "none yet: kepgw peer add takes a provider's card")
+    for peer in peers:
+        what = f"peer {peer['domain']}"
+        known = config.known_providers.get(peer["domain"])
+        if known is not None and known.state == "ended":
+            yield Finding("warning", what, "has ended; nothing goes there", f"kepgw peer remove {peer['domain']}")
+            continue
+        fine = True
+        for name in _expiring(peer["process_days_left"], peer["tls_days_left"]):
+            fine = False
+            days = peer[f"{name}_days_left"]
+            state = f"{name} certificate has ended" if days < 0 else f"{name} certificate: {days} days left"
+            level: Level = "problem" if days <= URGENT else "warning"
+            yield Finding(level, what, state, "ask for the peer's new card and take it in with kepgw peer add")
+        if fine:
+            yield Finding("ok", what, f"relay {peer['relay']}, certificates hold")
+
+
+def _expiring(process: int, tls: int) -> Iterable[str]:
+    return [name for name, days in (("process", process), ("tls", tls)) if days <= EARLY]
