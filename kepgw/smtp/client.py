@@ -313,7 +313,9 @@ def _path(address: str) -> str:
 
 def _expect(reply: Reply, code: int, stage: str) -> None:
     if reply.code != code and not (code == 250 and 200 <= reply.code < 300):
-        raise RelayProblem(str(reply), permanent=reply.permanent, stage=stage)
+        # a server that turns all of us away is misconfigured for now; only a message can be refused for good
+        permanent = reply.permanent and stage not in {"connect", "tls"}
+        raise RelayProblem(str(reply), permanent=permanent, stage=stage)
 
 
 def _refused(recipients: tuple[str, ...], replies: list[Reply]) -> dict[str, str]:

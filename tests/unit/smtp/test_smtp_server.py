@@ -299,6 +299,7 @@ def test_on_uvloop(tmp_path, certificate):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 async def test_old_tls_is_refused(house):
     async with house() as servers:
         context = open_client_context()
