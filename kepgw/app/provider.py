@@ -14,6 +14,7 @@ from kepgw.app.config import Config
 from kepgw.app.lock import Lock
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.imap.server import ImapServer
+from kepgw.imap.session import Limits as ImapLimits
 from kepgw.interop.carrier import Carrier
 from kepgw.interop.case import Identity
 from kepgw.interop.duties import Duties
@@ -166,10 +167,12 @@ class Provider:
         imap = ImapServer(
             self.store,
             logins,
-            on_read=self._on_read,
-            read_evidence=config.mailbox.read_evidence,
             now=now,
-            spool_folder=self._spool,
+            spool=self._spool,
+            provider=config.provider.name,
+            limits=_imap_limits(config),
+            read_evidence=config.mailbox.read_evidence,
+            on_read=self._on_read,
         )
         health = HealthServer(self.status, listen.host, listen.http)
         self._front += [partial(submissions.stop, GRACE / 3), partial(relay.stop, GRACE / 3)]
@@ -235,6 +238,19 @@ def _limits(config: Config) -> Limits:
         data_block=limits.data_timeout,
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
+    )
+
+
+def _imap_limits(config: Config) -> ImapLimits:
+    limits = config.limits
+    return ImapLimits(
+        line=limits.imap_command_octets,
+        message=limits.message_octets,
+        idle_seconds=limits.idle_timeout,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+        auth_failures=limits.login_failures,
+        bad_commands=limits.errors_per_session,
     )
 
 

@@ -5,13 +5,17 @@ from functools import lru_cache
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 
 @lru_cache(maxsize=64)
 def public_key(certificate: bytes) -> CertificatePublicKeyTypes:
     """The public key of a DER certificate. Raises ValueError when it cannot be read."""
-    return x509.load_der_x509_certificate(certificate).public_key()
+    try:
+        return x509.load_der_x509_certificate(certificate).public_key()
+    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:  # found late, and no ValueErrors
+        raise ValueError(str(error)) from error
 
 
 @lru_cache(maxsize=64)
