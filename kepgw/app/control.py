@@ -173,7 +173,10 @@ class ControlServer:
             writer.write(await self._reply(line, user))
             async with asyncio.timeout(REPLY_SECONDS):
                 await writer.drain()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except asyncio.IncompleteReadError as error:
+            if error.partial:  # nothing at all is a command that only looks whether we answer
+                _log.info("control connection ended within a request")
+        except (OSError, TimeoutError, asyncio.LimitOverrunError) as error:
             _log.info("control connection ended: %s", type(error).__name__)
         finally:
             writer.close()

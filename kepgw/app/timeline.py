@@ -40,7 +40,8 @@ def build(
     tasks: Sequence[Task],
     at: datetime,
 ) -> dict[str, Any]:
-    """Everything that is known of a message, JSON-able; times are ISO 8601 UTC, evidence in the ledger's order."""
+    """Everything that is known of a message, JSON-able; times are ISO 8601 UTC, evidence in the order of its time."""
+    in_time = sorted(evidences, key=lambda row: (row.event_time, row.code))  # evidence 40 may come in before 20
     return {
         "number": str(message.id),
         "month": message.month,
@@ -75,9 +76,7 @@ def build(
                         "state_tr": text(f"state-{recipient.state.value}", "tr"),
                         "state_en": text(f"state-{recipient.state.value}", "en"),
                         "proofs": sorted(recipient.proofs),
-                        "evidence": [
-                            evidence_data(row) for row in evidences if _speaks_of(row, dispatch.id, recipient)
-                        ],
+                        "evidence": [evidence_data(row) for row in in_time if _speaks_of(row, dispatch.id, recipient)],
                         "waiting": [
                             task_data(task, at)
                             for task in tasks
@@ -89,7 +88,7 @@ def build(
             }
             for dispatch, recipients in dispatches
         ],
-        "evidence": [evidence_data(row) for row in evidences if row.dispatch is None],
+        "evidence": [evidence_data(row) for row in in_time if row.dispatch is None],
         "waiting": [task_data(task, at) for task in tasks if task.dispatch is None],
     }
 
@@ -97,7 +96,7 @@ def build(
 def evidence_data(row: EvidenceRow) -> dict[str, Any]:
     """An evidence of the ledger; ``seq`` is its number at this provider, ``ordinal`` the recipient it refers to."""
     rule = KEP_CODES.get(KepCode(row.code)) if row.code in set(KepCode) else None
-    known = f"title-{row.code}" if rule else ""
+    known = f"evidence-{row.code}" if rule else ""
     return {
         "seq": row.seq,
         "id": row.id,
@@ -133,18 +132,22 @@ def task_data(task: Task, at: datetime) -> dict[str, Any]:
 
 def show(data: Mapping[str, Any]) -> str:
     """The timeline for people, Turkish beside English; lines end in LF."""
+    origin = [] if data["direction"] == "out" else [f"  {_label('show-peer')}: {data['peer']}"]
     lines = [
-        _both("show-message", number=data["number"], id=_flat(data["message_id"]) or "-"),
-        _both(f"show-{data['direction']}", peer=data["peer"] or ""),
-        _both("show-from", sender=_flat(data["sender_name"]), address=_flat(data["sender"])),
-        _both("show-subject", subject=_flat(data["subject"])),
-        _both("show-t0", time=_time(data["t0"])),
-        f"  SHA-256 {data['digest']}  {data['size']} B",
+        f"{_label('show-message')}: {data['number']}  {_flat(data['message_id'])}".rstrip(),
+        *origin,
+        f"  {_label('show-from')}: {_flat(data['sender_name'])} <{_flat(data['sender'])}>".replace(":  <", ": <"),
+        f"  {_label('show-subject')}: {_flat(data['subject'])}",
+        f"  {_label('show-t0')}: {_time(data['t0'])}",
+        f"  SHA-256: {data['digest']}  ({data['size']} B)",
     ]
     lines += [line for row in data["evidence"] for line in _evidence(row, "  ")]
     lines += [line for task in data["waiting"] for line in _waiting(task, "  ")]
     for dispatch in data["dispatches"]:
-        lines += ["", _both("show-blind" if dispatch["blind"] else "show-dispatch", id=dispatch["remmd_id"])]
+        lines += [
+            "",
+            f"{_label('show-blind' if dispatch['blind'] else 'show-dispatch')}: {_flat(dispatch['remmd_id'])}",
+        ]
         lines += [line for task in dispatch["waiting"] for line in _waiting(task, "  ")]
         for recipient in dispatch["recipients"]:
             name = _flat(recipient["name"])
@@ -165,20 +168,19 @@ def _evidence(row: Mapping[str, Any], indent: str) -> Iterable[str]:
 
 
 def _waiting(task: Mapping[str, Any], indent: str) -> Iterable[str]:
-    yield indent + _both("show-waiting", tr=task["what_tr"], en=task["what_en"], due=_time(task["due"]))
+    yield f"{indent}{_label('show-waiting')}: {task['what_tr']} / {task['what_en']}, {_time(task['due'])}"
     if task["last_error"]:
-        yield f"{indent}    " + _both("show-attempts", attempts=task["attempts"], error=_flat(task["last_error"]))
+        yield f"{indent}    {_label('show-attempts')}: {task['attempts']}; {_flat(task['last_error'])}"
 
 
-def _both(key: str, **values: object) -> str:
-    turkish, english = (text(key, language, **values) for language in LANGUAGES)
-    return turkish if turkish == english else f"{turkish} / {english}"
+def _label(key: str) -> str:
+    return " / ".join(text(key, language) for language in LANGUAGES)
 
 
 def _reason(reason: str, language: Language) -> str:
     fragment = reason.rpartition("#")[2]
     try:
-        return f"{text(f'evidence-reason-{fragment.lower()}', language)}"
+        return text(f"evidence-reason-{fragment.lower()}", language)
     except KeyError:
         return _flat(fragment)
 

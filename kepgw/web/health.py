@@ -68,6 +68,7 @@ class HealthServer:
                 Starlette(routes=[Route("/health", self._health, methods=["GET"])]),
                 log_config=None,
                 access_log=False,
+                log_level="warning",
                 server_header=False,
                 lifespan="off",
                 ws="none",
