@@ -29,7 +29,9 @@ class DataReader:
         if self.done:
             raise ValueError("the data has ended")
         octets = self._held + chunk if self._held else chunk
-        end = octets.find(_END)
+        # base64 has no dots: memchr answers for most of a large message what the searches below would
+        dots = b"." in octets
+        end = octets.find(_END) if dots else -1
         if end >= 0:
             self.done = True
             self.rest = octets[end + 5 :]
@@ -39,7 +41,7 @@ class DataReader:
             held = next((len(start) for start in _STARTS if octets.endswith(start)), 0)
             self._held = octets[len(octets) - held :] if held else b""
             body = octets[:-held] if held else octets
-        content = body.replace(b"\r\n.", b"\r\n")
+        content = body.replace(b"\r\n.", b"\r\n") if dots else body
         if self._unborn and content:
             content, self._unborn = content[2:], 0
         return content
@@ -55,7 +57,7 @@ class DataWriter:
         """The chunk with a dot before each dot that begins a line."""
         if not chunk:
             return b""
-        stuffed = chunk.replace(b"\r\n.", b"\r\n..")
+        stuffed = chunk.replace(b"\r\n.", b"\r\n..") if b"." in chunk else chunk
         if self._tail == b"\r\n" and chunk.startswith(b"."):
             stuffed = b"." + stuffed
         elif self._tail.endswith(b"\r") and chunk.startswith(b"\n."):

@@ -1,5 +1,6 @@
 """One message on its way in: the transaction that names it and the spool that takes it."""
 
+import logging
 from dataclasses import dataclass, field
 
 from kepgw.errors import SigningUnavailable, StoreFull
@@ -7,6 +8,8 @@ from kepgw.message.octets import Checked, OctetCheck
 from kepgw.refusals import Refusal
 from kepgw.smtp.grammar import MailFrom
 from kepgw.store.spool import Spool
+
+log = logging.getLogger("kepgw.smtp")
 
 
 class Intake:
@@ -55,8 +58,11 @@ class Intake:
             return self._check.result(), refusal
 
     def close(self) -> None:
-        """Let go of the spool."""
-        self.spool.close()
+        """Let go of the spool; whoever still looks at a map of it does not turn a taken message into a failure."""
+        try:
+            self.spool.close()
+        except BufferError:
+            log.exception("a view of the spool outlives its message")
 
     def _fail(self, refusal: Refusal) -> None:
         self.failure = refusal

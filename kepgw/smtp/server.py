@@ -14,7 +14,8 @@ from typing import Final
 
 from kepgw.smtp import replies
 from kepgw.smtp.channel import Channel
-from kepgw.smtp.session import Session, Surroundings, log
+from kepgw.smtp.dialogue import log
+from kepgw.smtp.session import Session, Surroundings
 
 _BACKLOG: Final = 512
 _ACCEPT_PAUSE: Final = 0.1  # seconds after accept has failed (no file descriptor is left)

@@ -1,37 +1,25 @@
-"""One SMTP session, server side: the command loop and the verbs that both doors share.
+"""One SMTP session, server side: the verbs that both doors share.
 
 A door (submission, relay-in) says who may do what and where a message goes; it knows nothing of lines and octets.
-Rules that hold here:
-
-- a reply is queued and leaves when the session waits for input, so pipelined commands are answered in one write
-  (RFC 2920 3.2);
-- a session is never cancelled because its client went away: what a desk has begun it finishes;
-- whatever goes wrong inside is 451 or 452 on the wire, and its reason a line in the log.
 """
 
-import logging
-import secrets
 import ssl
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from kepgw.refusals import Refusal
 from kepgw.smtp import grammar, replies
-from kepgw.smtp.channel import Channel, Gone, Interrupted, LineTooLong, TooSlow
+from kepgw.smtp.channel import Channel
 from kepgw.smtp.data import DataReader
-from kepgw.smtp.grammar import Command, Offered, SyntaxRefused
-from kepgw.smtp.intake import Intake, Transaction, as_refusal
+from kepgw.smtp.dialogue import Dialogue, Ended
+from kepgw.smtp.grammar import Offered, SyntaxRefused
+from kepgw.smtp.intake import Intake, Transaction
 from kepgw.smtp.limits import Limits
 from kepgw.store.spool import Spool
-
-log = logging.getLogger("kepgw.smtp")
-
-# another protocol's opening words: a browser made to talk to us must not get a second line in
-_OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +32,20 @@ class Surroundings:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
-class Ended(Exception):  # an event, not an error of ours
-    """The session is over; its last reply has been queued."""
-
-
-class Session(ABC):
+class Session(Dialogue):
     """A session; a door fills in the abstract parts."""
 
-    door: ClassVar[str]
     offered: ClassVar[Offered]
     free_verbs: ClassVar[frozenset[str]] = frozenset({"EHLO", "HELO", "NOOP", "RSET", "QUIT", "HELP", "STARTTLS"})
 
     def __init__(self, surroundings: Surroundings, channel: Channel, tls: ssl.SSLContext | None) -> None:
-        self.hostname = surroundings.hostname
-        self.limits = surroundings.limits
+        super().__init__(surroundings.hostname, surroundings.limits, channel)
         self.surroundings = surroundings
-        self.channel = channel
         self.tls_context = tls
-        peer = channel.about("peername")
-        self.remote = str(peer[0]) if isinstance(peer, tuple) and peer else "local"
-        self.id = secrets.token_hex(6)
         self.greeted = ""
         self.extended = False
         self.transaction: Transaction | None = None
-        self.verbs: dict[str, Callable[[str], Awaitable[None]]] = {
+        self.verbs |= {
             "EHLO": self.on_ehlo,
             "HELO": self.on_helo,
             "STARTTLS": self.on_starttls,
@@ -81,10 +59,11 @@ class Session(ABC):
             "VRFY": self.on_vrfy,
             "QUIT": self.on_quit,
         }
-        self._errors = 0
-        self._commands = 0
-        self._waiting = False
-        self._stopping = False
+
+    @property
+    def busy(self) -> bool:
+        """Between two chunks of a message."""
+        return self.transaction is not None and self.transaction.intake is not None
 
     # what a door decides
 
@@ -96,10 +75,6 @@ class Session(ABC):
     @abstractmethod
     def extensions(self) -> list[str]:
         """EHLO keywords beyond those of every session, all of them usable now."""
-
-    @abstractmethod
-    def gate(self, verb: str) -> bytes | None:
-        """The reply for a verb that may not be used yet, or None."""
 
     @abstractmethod
     async def take_sender(self, address: str) -> None:
@@ -116,122 +91,6 @@ class Session(ABC):
     def opening(self) -> bytes:
         """Octets that stand before the message in the spool."""
         return b""
-
-    # the loop
-
-    async def run(self) -> None:
-        """Serve the client until it leaves. Never raises but for cancellation."""
-        try:
-            self.say("smtp-ready", hostname=self.hostname)
-            while True:
-                await self._command()
-        except Ended:
-            pass
-        except Gone as gone:
-            self.note("connection ended", why=str(gone))
-        except TooSlow:
-            self.note("timeout")
-            self.say("smtp-idle")
-        except Interrupted:
-            self.say("smtp-stopping")
-        except Exception as error:
-            # where in a message this happened is unknown: what follows must not be read as commands
-            log.exception("session failed", extra=self._facts())
-            self.channel.write(replies.refused(as_refusal(error)))
-        finally:
-            self.reset()
-            self.channel.close()
-
-    def stop(self) -> None:
-        """Say 421 as soon as no message is in hand."""
-        self._stopping = True
-        if self._waiting:
-            self.channel.interrupt()
-
-    async def _command(self) -> None:
-        busy = self.transaction is not None and self.transaction.intake is not None  # between two BDAT
-        if self._stopping and not busy:
-            raise Interrupted
-        self._waiting = not busy
-        try:
-            line = await self.channel.line(self.limits.authentication, self.limits.idle)
-        except LineTooLong:
-            self.refuse("smtp-line-too-long")
-            return
-        finally:
-            self._waiting = False
-        self._commands += 1
-        if self._commands > self.limits.commands:
-            self.end("smtp-too-many-commands")
-        try:
-            await self._dispatch(line)
-        except SyntaxRefused as refused:
-            self.refuse(refused.key, **refused.values)
-        except Refusal as refusal:
-            self.refuse_by_rule(refusal)
-
-    async def _dispatch(self, line: bytes) -> None:
-        command: Command = grammar.command(line)
-        verb = self.verbs.get(command.verb)
-        if verb is None:
-            if command.verb in _OTHER_PROTOCOLS:
-                self.end("smtp-not-smtp")
-            raise SyntaxRefused("smtp-unknown-verb")
-        if len(line) > self._line_limit(command.verb):
-            raise SyntaxRefused("smtp-line-too-long")
-        if command.verb != "BDAT" and (closed := self.gate(command.verb)) is not None:
-            self.refuse_with(closed)
-            return
-        await verb(command.argument)
-
-    def _line_limit(self, verb: str) -> int:
-        if verb == "AUTH":
-            return self.limits.authentication
-        return self.limits.command_with_parameters if verb in {"MAIL", "RCPT"} else self.limits.command
-
-    # answers
-
-    def say(self, key: str, **values: object) -> None:
-        """Queue a reply of the table."""
-        self.channel.write(replies.reply(key, **values) if values else replies.fixed(key))
-
-    def refuse(self, key: str, **values: object) -> None:
-        """Queue a refusal of the table and count it."""
-        self.note("command refused", rule=key)
-        self.refuse_with(replies.reply(key, **values))
-
-    def refuse_by_rule(self, refusal: Refusal, *, count: bool = True) -> None:
-        """Queue the reply of a rule; its private reason goes to the log."""
-        self.note("refused", rule=refusal.key, why=str(refusal))
-        self.refuse_with(replies.refused(refusal), count=count)
-
-    def refuse_with(self, reply: bytes, *, count: bool = True) -> None:
-        """Queue a refusal; after too many with 5xx the session ends."""
-        self.channel.write(reply)
-        if count and reply.startswith(b"5"):
-            self._errors += 1
-            if self._errors > self.limits.errors:
-                self.end("smtp-too-many-errors")
-
-    def end(self, key: str) -> None:
-        """Queue a last reply and end the session."""
-        self.note("session ended", rule=key)
-        self.say(key)
-        raise Ended
-
-    def note(self, event: str, **facts: object) -> None:
-        """A log line with what identifies the session."""
-        log.info(event, extra={**self._facts(), **facts})
-
-    def _facts(self) -> dict[str, object]:
-        return {"door": self.door, "session": self.id, "remote": self.remote}
-
-    def translate(self, error: Exception) -> Refusal:
-        """The refusal for a failure of a desk, with a trace in the log when it is a fault of ours."""
-        refusal = as_refusal(error)
-        if refusal.key == "try-later" and error is not refusal:
-            log.error("desk failed", exc_info=error, extra=self._facts())
-        return refusal
 
     # the verbs
 

@@ -136,7 +136,7 @@ class SubmissionSession(Session):
 
     async def _response(self) -> str:
         try:
-            line = await self.channel.line(self.limits.authentication, self.limits.idle)
+            line = await self.line()
         except LineTooLong as error:
             raise SyntaxRefused("smtp-line-too-long") from error
         if line == b"*\r\n":
