@@ -25,6 +25,8 @@ async def append(session: Session, arguments: Append, wire: Wire) -> str:
     """APPEND, with APPENDUID (RFC 4315 3)."""
     try:
         mailbox = await _target(session, arguments)
+    except Bye:
+        raise
     except Problem:
         if not arguments.waits:  # RFC 7888 4: a literal that does not wait is on its way and must be taken
             await _receive(session, arguments, wire, None)

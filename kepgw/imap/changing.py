@@ -40,18 +40,21 @@ async def store(session: Session, arguments: Store, *, uid: bool) -> str:
         rows = [row for row, _ in await context.store.read(lambda tx: reading.select_rows(tx, view.id, uids))]
         await reported(session, view, [row for row in rows if row.kind == "dispatch" and row.served is not None])
     try:
-        stored = await context.store.write(lambda tx: reading.store_flags(tx, view.id, uids, arguments.mode, flags))
+        stored = await context.store.write(
+            lambda tx: reading.store_flags(tx, view.id, uids, arguments.mode, flags, view.modseq)
+        )
     except MailboxProblem as problem:
         raise Problem.of(problem) from None
     if stored.modseq is not None:
         view.own.add(stored.modseq)
     session.out.write(view.new_keywords(flag for _, text in stored.flags for flag in text.split()))
-    if not arguments.silent:
-        lines: list[bytes] = []
-        for one, text in stored.flags:
+    lines: list[bytes] = []
+    for one, text in stored.flags:
+        # RFC 3501 6.4.6: silence is about this change, not about what others did to the message before
+        if not arguments.silent or (one in stored.foreign):
             told = flags_text(text, recent=one in view.recent)
             lines.append(b"* %d FETCH (%b%b)\r\n" % (view.sequence(one) or 0, b"UID %d " % one if uid else b"", told))
-        session.out.write(b"".join(lines))
+    session.out.write(b"".join(lines))
     return "" if len(stored.flags) == len(uids) else "EXPUNGEISSUED"
 
 

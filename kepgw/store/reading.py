@@ -131,10 +131,11 @@ def _pieces(uids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def select_rows(tx: Tx, mailbox: int, uids: Sequence[int], columns: Sequence[str] = ()) -> list[tuple[MailRow, Row]]:
-    """The rows of ascending ``uids`` that are still there, each with ``columns`` of its content (``c.header`` ...)."""
+    """The rows of ascending ``uids`` that are still there, each with more ``columns`` (``c.header`` of its content)."""
     found: list[tuple[MailRow, Row]] = []
     more = "".join(f", {column}" for column in columns)
-    join = " JOIN content c ON c.month = m.month AND c.id = m.content" if columns else ""
+    joined = any("c." in column for column in columns)
+    join = " JOIN content c ON c.month = m.month AND c.id = m.content" if joined else ""
     for piece in _pieces(uids):
         if piece[-1] - piece[0] == len(piece) - 1:  # no gaps: a range is one walk through the primary key
             where, values = "m.uid BETWEEN ? AND ?", [piece[0], piece[-1]]
@@ -185,26 +186,30 @@ class Stored(NamedTuple):
 
     modseq: int | None  # None: nothing changed
     flags: list[tuple[int, str]]  # of every mail that is there, by UID
+    foreign: set[int]  # UIDs of those that others had changed after ``since``
 
 
-def store_flags(tx: Tx, mailbox: int, uids: Sequence[int], mode: str, flags: Iterable[str]) -> Stored:
+def store_flags(tx: Tx, mailbox: int, uids: Sequence[int], mode: str, flags: Iterable[str], since: int = 0) -> Stored:
     """Change flags of mails. Raises MailboxProblem."""
     wanted = frozenset(flags)
     now: list[tuple[int, str]] = []
     changed: list[tuple[str, int, int]] = []
-    for row, _ in select_rows(tx, mailbox, uids):
+    foreign: set[int] = set()
+    for row, (before,) in select_rows(tx, mailbox, uids, ["m.modseq"]):
         after = merged(row.flags, mode, wanted)
+        if before > since:
+            foreign.add(row.uid)
         now.append((row.uid, after))
         if after != row.flags:
             changed.append((after, row.uid, row.month))
     if not changed:
-        return Stored(None, now)
+        return Stored(None, now, foreign)
     modseq = raise_modseq(tx, mailbox)
     tx.many(
         "UPDATE mail SET flags = ?, modseq = ? WHERE mailbox = ? AND uid = ? AND month = ?",
         [(after, modseq, mailbox, uid, month) for after, uid, month in changed],
     )
-    return Stored(modseq, now)
+    return Stored(modseq, now, foreign)
 
 
 def mark_served(tx: Tx, rows: Iterable[MailRow], at: datetime) -> None:
