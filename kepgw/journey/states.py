@@ -19,12 +19,12 @@ class State(StrEnum):
     RELAYED = "relayed"  # the peer said 250; its evidence 20 or 21 is awaited
     ANSWERED = "answered"  # 20: the peer has it; 40 or 41 is awaited
     CONSIGNED = "consigned"  # in a mailbox here; evidence 40 is being made
-    DELIVERED = "delivered"  # 40
-    READ = "read"  # 60
+    DELIVERED = "delivered"  # 40: in the mailbox of the recipient
+    READ = "read"  # 60: the recipient opened it
     REFUSED = "refused"  # 21: the peer refused it
-    UNREACHED = "unreached"  # 31: no way through, or no answer, in time
+    UNREACHED = "unreached"  # 31: no way through, or no answer, in time; no proof until then
     UNDELIVERED = "undelivered"  # 41 by the recipient's provider
-    UNPROVED = "unproved"  # 41 by the sender's provider: no delivery information in time
+    UNPROVED = "unproved"  # 41 by the sender's provider: no delivery information in time; no proof until then
     ANSWERED_LATE = "answered-late"  # 20 after 31
     DELIVERED_LATE = "delivered-late"  # 40 after 31 or after our own 41
 
@@ -38,8 +38,8 @@ class Event(StrEnum):
     UNKNOWN_HERE = "unknown-here"  # a peer's dispatch: there is no such mailbox, 21 is due
     HANDED_OVER = "handed-over"  # the peer said 250
     WAY_CLOSED = "way-closed"  # the relay window ended, or the peer said a final no
-    ANSWER_WINDOW_ENDED = "answer-window-ended"
-    DELIVERY_WINDOW_ENDED = "delivery-window-ended"
+    ANSWER_WINDOW_ENDED = "answer-window-ended"  # neither 20 nor 21 came in time
+    DELIVERY_WINDOW_ENDED = "delivery-window-ended"  # neither 40 nor 41 came in time
     PROOF_20 = "evidence-20"
     PROOF_21 = "evidence-21"
     PROOF_40 = "evidence-40"
@@ -117,22 +117,23 @@ TABLE: Final[dict[tuple[State, Event], Step]] = {
     (S.DELIVERED, E.OPENED): Step(S.READ, (A.ISSUE_60,)),
 }
 
-# Proofs that come again, or come after a stronger one, change nothing; they are recorded.
+# Our own relay and timers, when a proof was quicker
+_OVERTAKEN: Final = frozenset({E.HANDED_OVER, E.WAY_CLOSED, E.ANSWER_WINDOW_ENDED, E.DELIVERY_WINDOW_ENDED})
+_BEGINNINGS: Final = frozenset({E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.UNKNOWN_HERE})
+
+# Proofs that come again, come after a stronger one, or contradict what the same provider said before, change nothing;
+# they are recorded. So no peer can bring about an event that is impossible.
 KEEPS: Final[dict[State, frozenset[Event]]] = {
-    S.ANSWERED: frozenset({E.PROOF_20, E.HANDED_OVER, E.ANSWER_WINDOW_ENDED, E.WAY_CLOSED}),
-    S.CONSIGNED: frozenset({E.PROOF_20}),
-    S.DELIVERED: frozenset(
-        {E.PROOF_20, E.PROOF_40, E.HANDED_OVER, E.ANSWER_WINDOW_ENDED, E.DELIVERY_WINDOW_ENDED, E.WAY_CLOSED}
-    ),
-    S.READ: frozenset(E) - {E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.UNKNOWN_HERE},
-    S.REFUSED: frozenset(E) - {E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.OPENED},
-    S.UNDELIVERED: frozenset(E) - {E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.OPENED},
-    S.UNREACHED: frozenset({E.HANDED_OVER, E.WAY_CLOSED, E.ANSWER_WINDOW_ENDED, E.DELIVERY_WINDOW_ENDED}),
-    S.UNPROVED: frozenset({E.HANDED_OVER, E.WAY_CLOSED, E.ANSWER_WINDOW_ENDED, E.DELIVERY_WINDOW_ENDED, E.PROOF_20}),
-    S.ANSWERED_LATE: frozenset({E.HANDED_OVER, E.PROOF_20, E.PROOF_21, E.DELIVERY_WINDOW_ENDED}),
-    S.DELIVERED_LATE: frozenset(
-        {E.HANDED_OVER, E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41, E.DELIVERY_WINDOW_ENDED}
-    ),
-    S.RELAYED: frozenset({E.HANDED_OVER, E.WAY_CLOSED}),
     S.RELAYING: frozenset({E.ANSWER_WINDOW_ENDED}),
+    S.RELAYED: frozenset({E.HANDED_OVER, E.WAY_CLOSED}),
+    S.ANSWERED: _OVERTAKEN - {E.DELIVERY_WINDOW_ENDED} | {E.PROOF_20, E.PROOF_21},
+    S.CONSIGNED: frozenset({E.PROOF_20}),
+    S.DELIVERED: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41},
+    S.READ: frozenset(E) - _BEGINNINGS,
+    S.REFUSED: frozenset(E) - _BEGINNINGS - {E.OPENED},
+    S.UNREACHED: _OVERTAKEN,
+    S.UNDELIVERED: frozenset(E) - _BEGINNINGS - {E.OPENED},
+    S.UNPROVED: _OVERTAKEN | {E.PROOF_20, E.PROOF_21},
+    S.ANSWERED_LATE: _OVERTAKEN | {E.PROOF_20, E.PROOF_21},
+    S.DELIVERED_LATE: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41},
 }
