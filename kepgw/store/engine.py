@@ -79,9 +79,9 @@ class _SqliteTx:
 
 
 def _store_error(error: sqlite3.Error) -> StoreError:
-    # SQLITE_FULL is a full disk; a short write of the WAL (SQLITE_IOERR_WRITE) is one too, seen from below
+    # SQLITE_FULL is a full disk; a short write of the WAL or of its index is one too, seen from below
     name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR_WRITE"):
+    if name in {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE"}:
         return StoreFull(f"{name}: {error}")
     return StoreError(f"{name or type(error).__name__}: {error}")
 
@@ -119,6 +119,7 @@ class Store:
         self._readers = ThreadPoolExecutor(READERS, "store-read")
         self._connection = connect(path, writable=True)
         self._closed = False
+        self._closing = threading.Lock()  # nothing is handed in behind the writer's last item
         self._writer = threading.Thread(target=self._write_loop, name="store-write", daemon=True)
         self._writer.start()
 
@@ -132,13 +133,16 @@ class Store:
             return cls(path)
         except sqlite3.Error as error:
             raise _store_error(error) from error
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Finish what was handed in and close all connections."""
-        if self._closed:
-            return
-        self._closed = True
-        self._waiting.put(None)
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._waiting.put(None)
         self._writer.join()
         self._readers.shutdown()
         for connection in self._reading:
@@ -160,6 +164,8 @@ class Store:
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run ``work`` on a consistent snapshot in a reader thread. Raises what the work raises or StoreError."""
+        if self._closed:
+            raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)
 
     def write_now(self, work: Callable[[Tx], T]) -> T:
@@ -168,11 +174,13 @@ class Store:
 
     def read_now(self, work: Callable[[Tx], T]) -> T:
         """``read`` in the calling thread."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = connect(self.path, writable=False)
-            self._reading.append(connection)
+        if self._closed:
+            raise StoreError("the store is closed")
         try:
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = connect(self.path, writable=False)
+                self._reading.append(connection)
             connection.execute("BEGIN")
             try:
                 return work(_SqliteTx(connection))
@@ -182,11 +190,12 @@ class Store:
             raise _store_error(error) from error
 
     def _submit(self, work: Callable[[Tx], T]) -> "Future[T]":
-        if self._closed:
-            raise StoreError("the store is closed")
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # a caller who goes away does not undo what was handed in
-        self._waiting.put(_Waiting(work, future))
+        with self._closing:
+            if self._closed:
+                raise StoreError("the store is closed")
+            self._waiting.put(_Waiting(work, future))
         return future
 
     def _write_loop(self) -> None:
@@ -255,4 +264,7 @@ class Store:
     def _tell(self, changes: set[Change]) -> None:
         for callback in tuple(self._subscribers):
             for change in changes:
-                callback(change)
+                try:
+                    callback(change)
+                except Exception:  # what one subscriber cannot do must not keep the news from the others
+                    _log.exception("a subscriber failed: topic=%s key=%d", change.topic, change.key)

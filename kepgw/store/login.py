@@ -39,7 +39,8 @@ class Logins:
         operator = await self._store.read(lambda tx: operator_by_login(tx, name))
         stored = operator.argon2 if operator else None
         # the key is bound to the stored hash, so that a changed password is never remembered
-        key = hashlib.blake2b(f"{name}\0{stored}\0{password}".encode(), key=self._secret).digest()
+        told = f"{name}\0{stored}\0{password}".encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(told, key=self._secret).digest()
         if operator is None or self._remembered.get(key, 0.0) < time.monotonic():
             async with self._hashing:
                 good = await asyncio.to_thread(passwords.verify, stored, password)

@@ -2,31 +2,52 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine
+from alembic.util import CommandError
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
-from kepgw.store.engine import PAGE_SIZE
+from kepgw.errors import StoreError
+from kepgw.store.engine import connect
 
 HERE = Path(__file__).parent / "migrations"
 
 
 def upgrade(path: Path) -> None:
-    """Make or upgrade the store at ``path``. Raises sqlite3.Error when the file cannot be used."""
-    if not path.exists():
-        # the page size holds only if it is set before the first table and before WAL
-        with sqlite3.connect(path) as connection:
-            connection.execute(f"PRAGMA page_size={PAGE_SIZE}")
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.close()
-        path.chmod(0o600)
-    engine = create_engine(f"sqlite:///{path}")
+    """Make or upgrade the store at ``path``, in one transaction: a killed upgrade leaves nothing behind.
+
+    Raises sqlite3.Error when the file cannot be used, StoreError when a newer version made it.
+    """
+    path.touch(mode=0o600)
+    # page size and WAL are set by ``connect``: they hold only if they come before the first table
+    engine = create_engine("sqlite://", creator=lambda: _connection(path), poolclass=NullPool)
+    event.listen(engine, "begin", _begin)
     config = Config()
-    config.set_main_option("script_location", str(HERE))
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     try:
-        with engine.begin() as connection_:
-            config.attributes["connection"] = connection_
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except DBAPIError as error:
+        if isinstance(error.orig, sqlite3.Error):
+            raise error.orig from error
+        raise
+    except CommandError as error:
+        raise StoreError(f"{path}: the schema is not one that this version knows: {error}") from error
     finally:
         engine.dispose()
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    connection = connect(path, writable=True)
+    connection.execute("PRAGMA foreign_keys=OFF")  # a migration may have to make a table anew
+    return connection
+
+
+def _begin(connection: Any) -> None:
+    # Python's sqlite3 begins no transaction before DDL by itself
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

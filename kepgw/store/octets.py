@@ -32,11 +32,10 @@ class ContentRef(NamedTuple):
 
 def put_blob(tx: Tx, month: int, blob: int, chunks: Iterable[bytes]) -> int:
     """Store octets as ``blob``; ``chunks`` may have any sizes. Returns the size."""
-    size = seq = 0
-    for chunk in _even(chunks):
+    size = 0
+    for seq, chunk in enumerate(_even(chunks)):
         tx.run("INSERT INTO blob_chunk (month, blob, seq, data) VALUES (?, ?, ?, ?)", month, blob, seq, chunk)
         size += len(chunk)
-        seq += 1
     tx.run("INSERT INTO blob (month, id, size) VALUES (?, ?, ?)", month, blob, size)
     return size
 

@@ -9,6 +9,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -75,7 +76,8 @@ class Spool:
     def close(self) -> None:
         """Let go of memory and file; safe to call twice."""
         if self._map is not None:
-            self._map.close()
+            with suppress(BufferError):  # somebody still looks at it: it goes with the last look
+                self._map.close()
             self._map = None
         if self._file is not None:
             os.close(self._file)
