@@ -210,7 +210,11 @@ def _error(kind: str, sentence: str) -> bytes:
 def peer_user(connection: socket.socket) -> str | None:
     """The user at the other end of a Unix socket; None when it is neither ours nor root."""
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return user_name(uid) if uid in {0, os.geteuid()} else None
+    return user_name(uid) if uid in _served() else None
+
+
+def _served() -> set[int]:
+    return {0, os.geteuid()}
 
 
 def user_name(uid: int) -> str:
