@@ -111,7 +111,7 @@ class Outcome:
     refused: dict[str, str]
 
 
-class RelayProblem(Exception):  (an outcome, not an error of ours)
+class RelayProblem(Exception):  # an outcome, not an error of ours
     """The peer took nothing. ``permanent``: it said so with 5xx, or it lacks what the message needs."""
 
     def __init__(self, reason: str, *, permanent: bool, stage: str) -> None:

@@ -37,6 +37,8 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._out = bytearray()
+        self._piece = b""  # octets that came while ``some`` waited, before those in the buffer
+        self._want_piece = False
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._reading_paused = False
@@ -54,7 +56,10 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        self._buffer += data
+        if self._want_piece and not self._buffer and not self._piece:
+            self._piece = data  # the way of a message's octets: no copy is made of them
+        else:
+            self._buffer += data
         if len(self._buffer) > HIGH_WATER and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -108,8 +113,20 @@ class Channel(asyncio.Protocol):
 
     async def some(self, seconds: float) -> bytes:
         """All octets that are there, waiting for the first. Raises Gone, TooSlow, Interrupted."""
-        while not self._buffer:
-            await self._more(seconds)
+        if not self._buffer:
+            self._want_piece = True
+            try:
+                await self._more(seconds)
+            except BaseException:
+                self.give_back(self._piece)
+                self._piece = b""
+                raise
+            finally:
+                self._want_piece = False
+            piece, self._piece = self._piece, b""
+            if piece:
+                return piece
+            return await self.some(seconds)  # woken without octets: the connection has ended
         octets = bytes(self._buffer)
         self._buffer.clear()
         self._resume()

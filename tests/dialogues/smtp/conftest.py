@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "unit" / "smtp"))
 
-from smtp_house import House, make_certificate  # noqa: E402
+from smtp_house import House, make_certificate
 
 
 @pytest.fixture(scope="session")
