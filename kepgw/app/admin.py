@@ -4,6 +4,7 @@ The same methods serve the control socket of a running provider and commands tha
 line only prints. Whatever changes something leaves a line in the audit trail with the name of who asked.
 """
 
+import asyncio
 import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -138,6 +139,7 @@ class Admin:
         """Take a peer's card in, or replace it by a newer one."""
         if len(card) > MAX_CARD:
             raise ConfigurationError("the card is larger than 256 KiB; ask the peer for a fresh one")
+        await asyncio.to_thread(_chain_holds, read_card(card), self._now())
 
         def work(tx: Tx) -> Card:
             added = add_peer(tx, card, self._config.provider.domain, self._now())
@@ -322,6 +324,17 @@ def leaf_der(config: Config) -> bytes:
     if not found:
         raise ConfigurationError(f"{config.keys.tls_certificates[0]} holds no certificate")
     return found[0].public_bytes(Encoding.DER)
+
+
+def _chain_holds(card: Card, at: datetime) -> None:
+    """A card whose chain does not hold today would make a peer of which nothing can be taken."""
+    leaf, *others = card.process_chain
+    try:
+        validate(leaf, others, card.process_chain[-1:], at)
+    except SignatureInvalid as error:
+        raise ConfigurationError(
+            f"the process certificates of the card do not form a valid chain ({error}); ask the peer for a fresh card"
+        ) from error
 
 
 def _credentials(argon2: str, scram_sha256: str) -> Credentials:

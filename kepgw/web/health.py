@@ -63,9 +63,11 @@ class HealthServer:
                 "is another program on that port?"
             ) from error
         self.port = int(listener.getsockname()[1])
+        page = Starlette(routes=[Route("/health", self._health, methods=["GET"])])
+        page.router.redirect_slashes = False
         server = _Server(
             uvicorn.Config(
-                Starlette(routes=[Route("/health", self._health, methods=["GET"])]),
+                page,
                 log_config=None,
                 access_log=False,
                 log_level="warning",

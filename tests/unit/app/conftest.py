@@ -29,6 +29,12 @@ ORIGINAL = (
 
 
 @pytest.fixture(scope="session")
+def original():
+    """The message that the evidence of ``signed`` speaks of."""
+    return ORIGINAL
+
+
+@pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """Two providers made once: hs90 and hs91."""
     root = tmp_path_factory.mktemp("providers")

@@ -7,15 +7,18 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from datetime import UTC, datetime
 
 import pytest
 
 from kepgw.app import control
 from kepgw.app.config import load
+from kepgw.app.initialise import initialise
 from kepgw.app.lock import Lock
 from kepgw.interop.card import read_card
 from kepgw.store.accounts import operator_by_login
 from kepgw.store.engine import Store
+from kepgw.trust.paths import load_anchors
 
 COMMAND = [sys.executable, "-m", "kepgw.app.cli"]
 
@@ -216,13 +219,30 @@ def test_cards_that_are_not(kepgw, folder, tmp_path):
     for octets, says in (
         (own, "own domain"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"x = 1\n", "relay"),
+        (b"x = 1\n", "no provider card"),
         (b"#" * 300_000, "256"),
     ):
         done = kepgw("peer", "add", folder, "-", stdin=octets)
         assert done.status == 2
         assert says in done.err
     assert "cannot read the card" in kepgw("peer", "add", folder, tmp_path / "none").err
+
+
+def test_a_card_whose_chain_does_not_hold(kepgw, folder, peer_folder, tmp_path):
+    from dataclasses import replace
+
+    from kepgw.interop.card import write_card
+
+    theirs = read_card(kepgw("peer", "card", peer_folder).out)
+    ours = read_card(kepgw("peer", "card", folder).out)
+    initialise(tmp_path / "old", "hs91.kep.tr", 3000, True, "p-256", at=datetime(2015, 1, 1, tzinfo=UTC))
+    old = load_anchors(sorted((tmp_path / "old" / "keys").glob("[irp]*.pem"), reverse=True))
+    for chain in ((*theirs.process_chain[:2], ours.process_chain[2]), theirs.process_chain[::2], old):
+        done = kepgw("peer", "add", folder, "-", stdin=write_card(replace(theirs, process_chain=chain)).encode())
+        assert done.status == 2
+        assert "valid chain" in done.err
+    assert kepgw("peer", "card", tmp_path / "old").status == 2  # nor is such a card given out
+    assert json.loads(kepgw("peer", "list", folder, "--json").out) == []
 
 
 def test_message_list_and_show(kepgw, filled):
