@@ -6,6 +6,7 @@
 - Whatever goes wrong inside is 451 or 452 on the wire, and its reason a line in the log.
 """
 
+import asyncio
 import logging
 import secrets
 from abc import ABC, abstractmethod
@@ -23,6 +24,8 @@ log = logging.getLogger("kepgw.smtp")
 
 # another protocol's opening words: a browser made to talk to us must not get a second line in
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE"})
+
+_TURN: Final = 32  # commands that one session may have answered in a row
 
 
 class Ended(Exception):
@@ -99,6 +102,8 @@ class Dialogue(ABC):
             self.refuse("smtp-line-too-long")
             return
         self._commands += 1
+        if self._commands % _TURN == 0:
+            await asyncio.sleep(0)  # a long pipeline does not hold up the others
         if self._commands > self.limits.commands:
             self.end("smtp-too-many-commands")
         try:
@@ -150,6 +155,8 @@ class Dialogue(ABC):
         """Queue the reply of a rule; its private reason goes to the log."""
         self.note("refused", rule=refusal.key, why=str(refusal))
         self.refuse_with(replies.refused(refusal), count=count)
+        if refusal.rule.code == 421:  # RFC 5321 3.8: whoever says 421 hangs up
+            raise Ended
 
     def refuse_with(self, reply: bytes, *, count: bool = True) -> None:
         """Queue a refusal; after too many with 5xx the session ends."""

@@ -19,7 +19,7 @@ from kepgw.smtp.session import Session, Surroundings
 
 _BACKLOG: Final = 512
 _ACCEPT_PAUSE: Final = 0.1  # seconds after accept has failed (no file descriptor is left)
-_ABORT_WAIT: Final = 1.0  # seconds for what was cut off to end
+_ABORT_WAIT: Final = 0.3  # seconds of the grace kept for what is cut off to end
 
 
 class Server(ABC):
@@ -70,7 +70,7 @@ class Server(ABC):
             else:
                 session.stop()
         if self._serving:
-            await asyncio.wait(self._serving, timeout=grace)
+            await asyncio.wait(self._serving, timeout=max(grace - _ABORT_WAIT, 0.0))
         late = list(self._serving)
         for task in late:
             task.cancel()

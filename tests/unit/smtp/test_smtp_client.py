@@ -11,6 +11,7 @@ from smtp_house import open_client_context
 from kepgw.interop.desk import Outgoing, RelayProblem, Route
 from kepgw.smtp.client import AllRefused, SmtpRelayClient
 from kepgw.smtp.limits import ClientLimits
+from kepgw.trust.tls import client_context, server_context
 
 SENDER = "kep@hs91.kep.tr"
 MESSAGE = b"Subject: x\r\n\r\n.bir\r\n..\r\n.\r\n" + b"0123456789\r\n" * 20
@@ -99,6 +100,14 @@ async def test_our_server_gets_the_octets(house, certificate, client):
                 assert servers.relay_desk.taken[-1].octets == message
         assert client.resting == 1
         assert servers.relay.connections == 1  # one connection carried both
+
+
+async def test_the_contexts_of_trust_fit_both_ends(house, certificate):
+    async with house() as servers:
+        port = await servers.relay.start("127.0.0.1", 0, server_context(certificate.pem, certificate.pem), False)
+        client = SmtpRelayClient("hs91.kep.tr", client_context())
+        assert (await client.send(route_to(port, certificate), outgoing())).reply.startswith("250 2.0.0")
+        await client.close()
 
 
 async def test_each_recipient_has_its_reply(house, certificate, client):

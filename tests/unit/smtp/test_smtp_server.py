@@ -70,7 +70,6 @@ async def give(servers, message=MESSAGE):
         (SigningUnavailable("the key has expired"), "451 4.3.5"),
         (RuntimeError("secret"), "451 4.3.0"),
         (Refusal("message-id-reused", "the same in T7"), "550 5.6.0"),
-        (Refusal("too-busy", "10000 wait"), "421 4.3.2"),
     ],
 )
 async def test_a_desk_that_fails(house, error, expected, caplog):
@@ -83,6 +82,39 @@ async def test_a_desk_that_fails(house, error, expected, caplog):
         assert any(str(error) in getattr(record, "why", "") for record in caplog.records)
         servers.submission_desk.fail = None
         assert (await give(servers)).startswith("250 2.0.0")
+
+
+async def test_a_desk_that_is_too_busy_ends_the_session(house):
+    async with house() as servers:
+        servers.submission_desk.not_ready = Refusal("too-busy", "10000 wait")
+        client = await Line.open(servers, "submission-tls")
+        await client.login()
+        client.writer.write(f"MAIL FROM:<{ALI}>\r\nRCPT TO:<veli@hs91.kep.tr>\r\n".encode())
+        assert (await client.reply()).startswith("421 4.3.2")
+        assert await client.reader.read() == b""
+        client.writer.close()
+
+
+async def test_a_long_pipeline_lets_others_in_between(house):
+    async with house() as servers:
+        long, short = await Line.open(servers, "submission"), await Line.open(servers, "submission")
+        turns = 0
+
+        async def count():
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        long.writer.write(b"NOOP\r\n" * 5000)
+        counting = asyncio.create_task(count())
+        for _ in range(5000):
+            assert (await long.reply()).startswith("250")
+        await short.ask("NOOP", "250")
+        counting.cancel()
+        assert turns > 5000 / 64
+        long.writer.close()
+        short.writer.close()
 
 
 async def test_a_desk_that_is_not_ready_says_so_at_mail(house):
