@@ -6,16 +6,24 @@ envelopes (identity) and the certificate its relay host shows (the way).
 
 import base64
 import binascii
+import json
+import re
 import tomllib
 from dataclasses import dataclass
 from typing import Any, Final
 
 from cryptography import x509
 
+from kepgw.accounts.address import is_provider_domain, parse
 from kepgw.errors import ConfigurationError
+from kepgw.refusals import Refusal
 
-MAX_CARD: Final = 256 * 1024
+VERSION: Final = 1
+MAX_CARD: Final = 256 * 1024  # characters
+MAX_NAME: Final = 200  # characters
 PROFILES: Final = ("tr-kep",)
+
+_HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,251}[A-Za-z0-9])?|::1")  # a name or an IP address
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +42,15 @@ class Card:
 
 
 def write_card(card: Card) -> str:
-    """The card as TOML text. Values are checked names and numbers, so quoting cannot go wrong."""
+    """The card as TOML text."""
     chain = ",\n".join(f'  """\n{_armour(der)}"""' for der in card.process_chain)
     domains = ", ".join(f'"{domain}"' for domain in card.domains)
-    name = card.name.replace("\\", "\\\\").replace('"', '\\"')
+    name = json.dumps(card.name, ensure_ascii=False).replace("\x7f", "\\u007f")  # as in a basic string of TOML
     return (
         "# KEP provider card. Hand it to the administrator of the other provider over a channel that you both trust.\n"
-        "kepgw_card = 1\n"
+        f"kepgw_card = {VERSION}\n"
         f'domain = "{card.domain}"\n'
-        f'name = "{name}"\n'
+        f"name = {name}\n"
         f"domains = [{domains}]\n"
         f'service_address = "{card.service_address}"\n'
         f'profile = "{card.profile}"\n'
@@ -55,19 +63,21 @@ def write_card(card: Card) -> str:
 
 
 def read_card(text: str) -> Card:
-    """Read a card. Raises ConfigurationError that says which key is wrong and what to do."""
+    """Read a card, which may be a hostile one. Raises ConfigurationError: which key is wrong and what to do."""
     if len(text) > MAX_CARD:
         raise ConfigurationError("the card is larger than 256 KiB; ask the peer for a fresh one")
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"the card is not TOML: {error}") from error
+    if document.get("kepgw_card") != VERSION:
+        raise ConfigurationError(f"this is no provider card of version {VERSION}; ask the peer for a fresh one")
     relay = _take(document, "relay", dict)
     card = Card(
         domain=_take(document, "domain", str).lower(),
         name=_take(document, "name", str),
         service_address=_take(document, "service_address", str).lower(),
-        domains=tuple(domain.lower() for domain in _take(document, "domains", list)),
+        domains=tuple(str(domain).lower() for domain in _take(document, "domains", list)),
         process_chain=tuple(
             _certificate(pem, "process_certificates") for pem in _take(document, "process_certificates", list)
         ),
@@ -76,22 +86,39 @@ def read_card(text: str) -> Card:
         tls_certificate=_certificate(_take(relay, "tls_certificate", str), "relay.tls_certificate"),
         profile=document.get("profile", "tr-kep"),
     )
+    _check(card)
+    return card
+
+
+def _check(card: Card) -> None:
+    """Hold the values of a card to what they may be. Raises ConfigurationError."""
     if card.profile not in PROFILES:
         raise ConfigurationError(f"the card wants profile {card.profile!r}; known here: {', '.join(PROFILES)}")
     if not card.process_chain:
         raise ConfigurationError("the card has no process certificate; ask the peer for a fresh one")
     if not 0 < card.relay_port < 65536:
         raise ConfigurationError("the card's relay.port is not a port number")
+    if not _HOST.fullmatch(card.relay_host):
+        raise ConfigurationError("the card's relay.host is neither a host name nor an IP address")
+    if not 0 < len(card.name) <= MAX_NAME or not card.name.isprintable():
+        raise ConfigurationError("the card's name is empty, too long or has control characters")
+    if not is_provider_domain(card.domain):
+        raise ConfigurationError("the card's domain is not that of a provider (hsNN.kep.tr)")
     if card.domain not in card.domains:
         raise ConfigurationError("the card's domains do not name its own domain")
-    if card.service_address.partition("@")[2] not in card.domains:
+    if any(domain != card.domain and not domain.endswith(f".{card.domain}") for domain in card.domains):
+        raise ConfigurationError("the card's domains name one that is not under its own domain")
+    try:
+        service = parse(card.service_address)
+    except Refusal as refusal:
+        raise ConfigurationError("the card's service_address is not a KEP address") from refusal
+    if service.domain not in card.domains:
         raise ConfigurationError("the card's service_address is not in its domains")
-    return card
 
 
 def _take(document: dict[str, Any], key: str, kind: type[Any]) -> Any:
     value = document.get(key)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise ConfigurationError(f"the card's {key} is missing or not a {kind.__name__}; ask the peer for a fresh card")
     return value
 
@@ -108,6 +135,6 @@ def _certificate(pem: object, key: str) -> bytes:
     try:
         der = base64.b64decode(body, validate=True)
         x509.load_der_x509_certificate(der)
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, x509.InvalidVersion) as error:
         raise ConfigurationError(f"the card's {key} does not hold a readable certificate: {error}") from error
     return der

@@ -36,8 +36,10 @@ class Carrier:
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._in_lane: dict[str, int] = {}
+        self._ended: set[int] = set()  # since the queue was last looked at
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
+        self._unsubscribe: Callable[[], None] | None = None
         self.debt = 0  # signing tasks that wait
         self._do: dict[Kind, Callable[[Task], Awaitable[None]]] = {
             Kind.ISSUE: duties.issue,
@@ -50,13 +52,15 @@ class Carrier:
 
     async def start(self) -> None:
         """Begin with what was left from before."""
-        self._store.subscribe(self._on_change)
+        self._unsubscribe = self._store.subscribe(self._on_change)
         self._loop = asyncio.create_task(self._run(), name="carrier")
 
     async def stop(self, grace: float) -> None:
         """Take no new work, and finish what is in hand within ``grace`` seconds; the rest stays in the queue."""
         self._stopping = True
         self._wake.set()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         if self._loop is not None:
             await self._loop
         if self._running:
@@ -81,24 +85,30 @@ class Carrier:
         while not self._stopping:
             self._wake.clear()
             try:
-                await self._start_due()
-                pause = await self._pause()
-            except KepError:
+                # one look at the clock: what falls due between two would be seen by neither
+                now = self._now()
+                await self._start_due(now)
+                pause = await self._pause(now)
+            except Exception:  # the carrier never ends by itself
                 _log.exception("the queue cannot be read; trying again")
                 pause = 1.0
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 
-    async def _start_due(self) -> None:
-        now = self._now()
+    async def _start_due(self, now: datetime) -> None:
         lanes, self.debt = await self._store.read(lambda tx: (due_lanes(tx, now), waiting(tx)))
         for lane in lanes:
             room = self._room(lane)
             if room <= 0:
                 continue
             most = room + self._in_lane.get(lane, 0)
+            self._ended.clear()
             found = await self._store.read(partial(due_tasks, lane=lane, at=now, limit=most))
-            for task in [each for each in found if each.id not in self._running][:room]:
+            if self._stopping:
+                return
+            # one that ended while we read is still in what we read
+            known = self._running.keys() | self._ended
+            for task in [each for each in found if each.id not in known][:room]:
                 self._in_lane[lane] = self._in_lane.get(lane, 0) + 1
                 self._running[task.id] = asyncio.create_task(self._carry(task), name=f"{task.kind}-{task.id}")
 
@@ -107,8 +117,9 @@ class Carrier:
         most = {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}.get(lane, self._duties.settings.connections_per_peer)
         return most - self._in_lane.get(lane, 0)
 
-    async def _pause(self) -> float:
-        due = await self._store.read(lambda tx: next_due(tx, self._now()))
+    async def _pause(self, looked: datetime) -> float:
+        """Seconds until something falls due that was not due when the queue was looked at."""
+        due = await self._store.read(lambda tx: next_due(tx, looked))
         until = LONGEST_SLEEP if due is None else min(due - self._now(), LONGEST_SLEEP)
         return max(until.total_seconds(), 0.0)
 
@@ -125,6 +136,7 @@ class Carrier:
             await self._later(task, f"{type(error).__name__}: {error}")
         finally:
             self._running.pop(task.id, None)
+            self._ended.add(task.id)
             self._in_lane[task.lane] -= 1
             if not self._in_lane[task.lane]:
                 del self._in_lane[task.lane]

@@ -4,18 +4,16 @@ A duty that is done twice (a process killed between work and commit) makes the s
 """
 
 import hashlib
-import logging
-import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from kepgw.evidence.codes import KepCode, Reason
 from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Order, case_of
-from kepgw.interop.desk import Outgoing, RelayClient, RelayProblem
+from kepgw.interop.desk import RelayClient
 from kepgw.interop.peers import Peers
+from kepgw.interop.relaying import Relaying
 from kepgw.interop.settings import RelaySettings
 from kepgw.interop.work import advance, carry_out, new_identifier, order_of
 from kepgw.interop.workshop import Made, Sealed, Workshop
@@ -34,27 +32,23 @@ from kepgw.store.messages import (
     Transaction,
     evidence_by_id,
     load_transaction,
+    recipients_of,
     record_evidence,
     refresh_keywords,
     set_state,
 )
 from kepgw.store.octets import (
-    CHUNK,
     ContentRef,
     Span,
-    cut,
     put_blob,
     put_content,
     read_content,
-    read_spans,
     rendered_of,
     spans_of,
 )
 from kepgw.store.reading import MailRow
-from kepgw.store.tasks import Kind, Task, add, finish, postpone
+from kepgw.store.tasks import Kind, Task, add, finish
 from kepgw.texts import text
-
-_log = logging.getLogger("kepgw.duties")
 
 # events that an evidence of our own means for the recipients that it is about
 _OWN_PROOFS = {KepCode.TESLIM: Event.PROOF_40, KepCode.TESLIM_EDILEMEDI: Event.PROOF_41, KepCode.OKUNDU: Event.PROOF_60}
@@ -76,7 +70,7 @@ class Duties:
         self._store = store
         self._peers = peers
         self._workshop = workshop
-        self._client = client
+        self._relaying = Relaying(store, peers, client, settings, now)
         self._now = now
 
     # -- issue: evidence 10 and the dispatch --------------------------------------------------------------------
@@ -210,91 +204,12 @@ class Duties:
     # -- relay --------------------------------------------------------------------------------------------------
 
     async def relay(self, task: Task) -> None:
-        """Give a dispatch to a peer, once, with all of its recipients; at the end of the window, evidence 31."""
-        transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
-        waiting = [
-            each for each in transaction.recipients if each.provider == task.lane and each.state is State.RELAYING
-        ]
-        if not waiting:  # its evidence came although we never saw the 250
-            await self._store.write(lambda tx: finish(tx, task))
-            return
-        content = ContentRef(task.month, transaction.dispatch.content or 0)
-        case = case_of(transaction)
-        try:
-            refused = await self._send(task.lane, content, [each.address for each in waiting], case.eight_bit)
-        except RelayProblem as problem:
-            await self._store.write(partial(self._not_relayed, task=task, waiting=waiting, problem=problem))
-            return
-        await self._store.write(lambda tx: self._relayed(tx, task, waiting, refused))
+        """Give a dispatch to a peer; at the end of the window, evidence 31."""
+        await self._relaying.relay(task)
 
     async def receipt(self, task: Task) -> None:
-        """Give a receipt to the sender's provider; tried until it is taken: an evidence is never dropped."""
-        card = self._peers.card(task.lane)
-        content = ContentRef(task.month, task.payload["content"])
-        try:
-            if card is None:
-                raise RelayProblem(f"{task.lane} is no peer at present", permanent=False, stage="connect")
-            refused = await self._send(task.lane, content, [card.service_address], eight_bit=False)
-            if refused:
-                raise RelayProblem(next(iter(refused.values())), permanent=True, stage="rcpt")
-        except RelayProblem as problem:
-            _log.warning("receipt not taken: peer=%s reason=%s", task.lane, problem)
-            due = self._now() + self.settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
-            reason = f"{problem.stage}: {problem}"
-            await self._store.write(lambda tx: postpone(tx, task, due, reason))
-            return
-        await self._store.write(lambda tx: finish(tx, task))
-
-    async def _send(self, peer: str, content: ContentRef, recipients: Sequence[str], eight_bit: bool) -> dict[str, str]:
-        route = self._peers.route(peer)
-        if route is None:
-            raise RelayProblem(f"{peer} is no peer at present", permanent=False, stage="connect")
-        spans = await self._store.read(lambda tx: spans_of(tx, content))
-        size = sum(span.length for span in spans)
-
-        async def octets() -> AsyncIterator[bytes]:
-            for start in range(0, size, CHUNK):
-                part = cut(spans, start, CHUNK)
-                yield await self._store.read(partial(_piece, month=content.month, spans=part))
-
-        outgoing = Outgoing(self._peers.own_service_address, tuple(recipients), size, eight_bit, octets)
-        outcome = await self._client.send(route, outgoing)
-        return outcome.refused
-
-    def _relayed(self, tx: Tx, task: Task, sent: Sequence[Recipient], refused: dict[str, str]) -> None:
-        if not finish(tx, task):
-            return
-        at = self._now()
-        transaction = load_transaction(tx, task.month, task.dispatch or 0)
-        ordinals = {each.ordinal for each in sent}
-        now = [each for each in transaction.recipients if each.ordinal in ordinals]
-        taken = [each for each in now if each.address not in refused]
-        self._step(tx, transaction.message, transaction.dispatch, taken, Event.HANDED_OVER, at)
-        for each in now:
-            if each.address in refused:
-                reason = _refusal(Reason.UNKNOWN_RECIPIENT, "reason-refused-by-peer", refused[each.address])
-                self._step(tx, transaction.message, transaction.dispatch, [each], Event.WAY_CLOSED, at, reason)
-
-    def _not_relayed(self, tx: Tx, task: Task, waiting: Sequence[Recipient], problem: RelayProblem) -> None:
-        at = self._now()
-        deadline = task.deadline or at
-        _log.warning(
-            "not relayed: peer=%s stage=%s permanent=%s reason=%s", task.lane, problem.stage, problem.permanent, problem
-        )
-        due = at + self.settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
-        if not problem.permanent and at < deadline:
-            postpone(tx, task, min(due, deadline), f"{problem.stage}: {problem}")
-            return
-        if not finish(tx, task):
-            return
-        transaction = load_transaction(tx, task.month, task.dispatch or 0)
-        ordinals = {each.ordinal for each in waiting}
-        now = [each for each in transaction.recipients if each.ordinal in ordinals]
-        key = "reason-refused-by-peer" if problem.permanent else "reason-no-way"
-        kind = Reason.R_REMMD_MALFUNCTION if problem.permanent else Reason.R_REMMD_UNREACHABLE
-        self._step(
-            tx, transaction.message, transaction.dispatch, now, Event.WAY_CLOSED, at, _refusal(kind, key, str(problem))
-        )
+        """Give a receipt to the sender's provider."""
+        await self._relaying.receipt(task)
 
     # -- windows that end ---------------------------------------------------------------------------------------
 
@@ -318,19 +233,20 @@ class Duties:
     # -- read ---------------------------------------------------------------------------------------------------
 
     async def opened(self, mail: MailRow) -> None:
-        """An operator with the read right reads a dispatch: evidence 60, once. Durable when this returns."""
-        await self._store.write(lambda tx: self._opened(tx, mail))
+        """An operator with the read right reads a dispatch: evidence 60, once. Durable when this returns.
+
+        Receipts and a user's own mail stand beside dispatches in the same mailboxes: to read them proves nothing.
+        """
+        if mail.kind != "dispatch" or mail.dispatch is None or mail.ordinal is None:
+            return
+        if await self._store.read(lambda tx: _unread(tx, mail)):  # most readings are not the first: no commit for them
+            await self._store.write(lambda tx: self._opened(tx, mail))
 
     def _opened(self, tx: Tx, mail: MailRow) -> None:
-        if mail.dispatch is None or mail.ordinal is None:
-            return
-        transaction = load_transaction(tx, mail.month, mail.dispatch)
-        about = [
-            each
-            for each in transaction.recipients
-            if each.ordinal == mail.ordinal and each.state in {State.CONSIGNED, State.DELIVERED}
-        ]
-        self._step(tx, transaction.message, transaction.dispatch, about, Event.OPENED, self._now())
+        about = _unread(tx, mail)
+        if about:
+            transaction = load_transaction(tx, mail.month, mail.dispatch or 0)
+            self._step(tx, transaction.message, transaction.dispatch, about, Event.OPENED, self._now())
 
     def _step(
         self,
@@ -349,6 +265,15 @@ class Duties:
         return new_identifier("delil", self._peers.own_domain)
 
 
+def _unread(tx: Tx, mail: MailRow) -> list[Recipient]:
+    """The recipient whose copy of a dispatch ``mail`` is, as long as nobody read it."""
+    return [
+        each
+        for each in recipients_of(tx, mail.month, mail.dispatch or 0)
+        if each.ordinal == mail.ordinal and each.state in {State.CONSIGNED, State.DELIVERED}
+    ]
+
+
 def _with_original(tx: Tx, task: Task) -> tuple[Transaction, Rendered]:
     transaction = load_transaction(tx, task.month, task.dispatch or 0)
     return transaction, rendered_of(tx, ContentRef(task.month, transaction.message.content or 0))
@@ -362,14 +287,6 @@ def _digest(tx: Tx, unsealed: Unsealed | None, content: ContentRef) -> bytes:
         digest.update(chunk)
     digest.update(unsealed.tail)
     return digest.digest()
-
-
-def _piece(tx: Tx, month: int, spans: Sequence[Span]) -> bytes:
-    return b"".join(read_spans(tx, month, spans))
-
-
-def _refusal(reason: Reason, key: str, detail: str) -> tuple[GivenReason, ...]:
-    return (GivenReason(reason, text(key, "tr", detail=detail[:500])),)
 
 
 def _proved(recipient: Recipient, code: str) -> Recipient:

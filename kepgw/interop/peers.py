@@ -1,17 +1,21 @@
 """The peers of this provider and the answer to "whose is this address"."""
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from kepgw.accounts.address import provider_domain
-from kepgw.errors import ConfigurationError, SignatureInvalid
+from kepgw.accounts.address import ascii_lower, provider_domain
+from kepgw.errors import ConfigurationError, KepError, SignatureInvalid
 from kepgw.interop.card import Card, read_card
 from kepgw.interop.desk import Route
 from kepgw.refusals import Refusal
 from kepgw.store.engine import Change, Store, Tx
 from kepgw.store.ids import micros
+
+_log = logging.getLogger("kepgw.peers")
 
 
 class KnownProvider(Protocol):
@@ -37,6 +41,8 @@ class Peers:
         self._store = store
         self._providers = dict(providers)
         self._cards: dict[str, Card] = {}
+        self._stale = False
+        self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the peers and follow changes."""
@@ -48,12 +54,37 @@ class Peers:
         self._take(await self._store.read(all_cards))
 
     def _take(self, cards: list[str]) -> None:
-        read = [read_card(text) for text in cards]
-        self._cards = {card.domain: card for card in read}
+        read: dict[str, Card] = {}
+        for text in cards:
+            try:
+                card = read_card(text)
+            except ConfigurationError as error:  # one peer less, and the others go on
+                _log.error("a stored card cannot be read: %s", error)
+            else:
+                read[card.domain] = card
+        self._cards = read
 
     def _on_change(self, change: Change) -> None:
         if change.topic == "peer":
-            self._take(self._store.read_now(all_cards))
+            self._stale = True
+            if self._loading is None:
+                self._loading = asyncio.get_running_loop().create_task(self._reload(), name="peers")
+
+    async def _reload(self) -> None:
+        """Read again until nothing changed meanwhile."""
+        try:
+            while self._stale:
+                self._stale = False
+                await self.load()
+        except KepError:
+            _log.exception("the peers cannot be read again")
+        finally:
+            self._loading = None
+
+    async def followed(self) -> None:
+        """Wait until the changes that were announced so far are known here."""
+        if self._loading is not None:
+            await self._loading
 
     def card(self, domain: str) -> Card | None:
         """The card of a provider's domain. A provider that has ended has none, whatever its card says."""
@@ -63,7 +94,7 @@ class Peers:
     def by_service_address(self, address: str) -> Card | None:
         """The peer whose service address this is."""
         for card in self._cards.values():
-            if card.service_address == address.lower():
+            if card.service_address == ascii_lower(address):
                 return self.card(card.domain)
         return None
 

@@ -19,9 +19,11 @@ class RelaySettings:
 
     def wait(self, attempts: int, chance: float) -> timedelta:
         """How long to wait before the next attempt after ``attempts`` failed ones; ``chance`` is in 0..1."""
-        grown = min(
-            self.retry_first.total_seconds() * self.retry_factor ** min(attempts, 64), self.retry_max.total_seconds()
-        )
+        first, most = self.retry_first.total_seconds(), self.retry_max.total_seconds()
+        try:
+            grown = min(first * self.retry_factor**attempts, most)
+        except OverflowError:  # a receipt is tried for ever
+            grown = most
         return timedelta(seconds=grown * (1 + self.retry_jitter * (2 * chance - 1)))
 
 

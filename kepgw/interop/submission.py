@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from kepgw.accounts.address import parse
+from kepgw.accounts.address import ascii_lower, parse
 from kepgw.accounts.rights import Right
+from kepgw.errors import StoreError
 from kepgw.evidence.codes import KepCode
 from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Order
@@ -23,7 +25,7 @@ from kepgw.message.original import Original, inspect
 from kepgw.message.rendering import Rendered, render
 from kepgw.message.words import unfold
 from kepgw.refusals import Refusal
-from kepgw.store.accounts import Operator, account_by_address, audit
+from kepgw.store.accounts import Operator, account_by_address, audit, operator_by_login
 from kepgw.store.engine import Store, Tx
 from kepgw.store.ids import month_of, new_id
 from kepgw.store.mailboxes import SENT, deliver, standard
@@ -37,7 +39,6 @@ from kepgw.store.messages import (
     claimed,
     insert_dispatch,
     insert_message,
-    message_by_id,
     refresh_keywords,
 )
 from kepgw.store.octets import ContentRef, Span, put_blob, put_content
@@ -45,6 +46,8 @@ from kepgw.store.tasks import SIGN, Kind, Task, add
 
 PROFILE: Final = "tr-kep"
 BASIC: Final = "Basic"  # TS 102 640-2 AuthMethod: a password over TLS
+MAX_DETAILS: Final = 2000  # characters of a reason's details
+SMALL: Final = 8 * 1024  # octets that are looked at on the event loop: the worst of them take a few milliseconds
 MAX_HEADER_VALUE: Final = 64 * 1024  # octets of To or Cc repeated in the dispatch
 
 
@@ -80,7 +83,7 @@ class SubmissionCounter:
         """The envelope sender is the account. Raises Refusal."""
         if not operator.may(Right.SEND):
             raise Refusal("no-send-right", operator.login)
-        if address.lower() != operator.address:
+        if ascii_lower(address) != operator.address:
             raise Refusal("sender-not-account", f"{operator.login} as {address!r}", account=operator.address)
 
     async def recipient(self, operator: Operator, address: str, remote: str) -> str:
@@ -95,14 +98,17 @@ class SubmissionCounter:
                     raise Refusal("recipient-closed", canonical, recipient=canonical)
         except Refusal as refusal:
             key = refusal.key
-            await self._store.write(
-                lambda tx: audit(tx, self._now(), operator.login, "rcpt-refused", address[:254], f"{key} {remote}")
-            )
+            with suppress(StoreError):  # on a full disk the client hears of the rule all the same
+                await self._store.write(
+                    lambda tx: audit(tx, self._now(), operator.login, "rcpt-refused", address[:254], f"{key} {remote}")
+                )
             raise
         return canonical
 
     async def submit(self, submission: Submission) -> str:
         """Take a message. Returns its identifier when it is durable; raises the Refusal that it was refused with."""
+        if not submission.recipients:
+            raise Refusal("no-recipients", submission.operator.login)
         looked = await _look(submission, self._policy)
         problem = looked.problem
         entry = _Entry(self, submission, looked, self._now())
@@ -117,7 +123,7 @@ class SubmissionCounter:
 
 
 async def _look(submission: Submission, policy: Policy) -> _Looked:
-    small = submission.checked.size <= 64 * 1024
+    small = submission.checked.size <= SMALL
     return _inspect(submission, policy) if small else await asyncio.to_thread(_inspect, submission, policy)
 
 
@@ -173,6 +179,7 @@ class _Entry:
         """The one commit before the 250: original, T0, identifiers, the row in Gönderilmiş, the work that follows."""
         submission, original = self._submission, self._looked.original
         assert original is not None
+        self._hold_operator(tx)
         recipients = tuple(dict.fromkeys(submission.recipients))
         scope = f"submission:{submission.operator.account}"
         key = original.message_id.encode()
@@ -181,7 +188,9 @@ class _Entry:
         if before is not None:
             if before[2] != mark:
                 raise Refusal("message-id-reused", original.message_id)
-            found = tx.row("SELECT remmd_id FROM dispatch WHERE month = ? AND message = ? ORDER BY id", *before[:2])
+            found = tx.row(
+                "SELECT remmd_id FROM dispatch WHERE month = ? AND message = ? ORDER BY blind, id", *before[:2]
+            )
             return str(found[0]) if found else ""  # a client's retry: nothing new is made
         claim(tx, scope, key, self._month, self._id, mark)
         message = self._message(ACCEPTED)
@@ -196,6 +205,14 @@ class _Entry:
             self._refused(tx, message, [(address, refusal) for address, refusal in submission.refused])
         audit(tx, self._t0, submission.operator.login, "submitted", identifiers[0], submission.remote)
         return identifiers[0]
+
+    def _hold_operator(self, tx: Tx) -> None:
+        """A session may be older than the last word about its operator. Raises Refusal."""
+        operator = operator_by_login(tx, self._submission.operator.login)
+        if operator is None or not operator.active:
+            raise Refusal("account-disabled", self._submission.operator.login)
+        if not operator.may(Right.SEND):
+            raise Refusal("no-send-right", operator.login)
 
     def refuse(self, tx: Tx, problem: Refusal) -> None:
         """Keep a message that is refused whole, in Gönderilmiş, and order evidence 11 for it."""
@@ -294,20 +311,10 @@ class _Entry:
             for ordinal, address in enumerate(unique, 1)
         ]
         insert_dispatch(tx, dispatch, recipients, self._t0)
-        first = next(iter(unique.values()))
-        details = " / ".join(dict.fromkeys(each.sentence("tr") for each in unique.values()))
-        order = Order(
-            KepCode.RED,
-            dispatch.evidence_id,
-            self._t0,
-            None,
-            (GivenReason(first.rule.reason, details[:2000]),),
-        )
+        sentences: dict[str, dict[str, None]] = {}
+        for each in unique.values():
+            sentences.setdefault(each.rule.reason, {})[each.sentence("tr")] = None
+        reasons = tuple(GivenReason(reason, " / ".join(told)[:MAX_DETAILS]) for reason, told in sentences.items())
+        order = Order(KepCode.RED, dispatch.evidence_id, self._t0, None, reasons)
         order_evidence(tx, message, dispatch, order, self._t0)
         refresh_keywords(tx, message)
-
-
-def original_of(tx: Tx, month: int, message: int) -> ContentRef | None:
-    """The content of a stored original."""
-    found = message_by_id(tx, month, message)
-    return ContentRef(month, found.content) if found and found.content is not None else None

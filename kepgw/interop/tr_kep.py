@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 from kepgw.evidence import ts102640
 from kepgw.evidence.codes import KEP_CODES, KepCode
 from kepgw.evidence.model import Evidence, Issuer, MessageDetails
-from kepgw.evidence.render import render
+from kepgw.evidence.render import is_development, render
 from kepgw.interop.case import Case, Identity, Order
 from kepgw.message.envelope import OriginalPart, Unsealed, begin
 from kepgw.message.introduction import dispatch_introduction, receipt_introduction
 from kepgw.message.words import encode_text
-from kepgw.texts import text
+from kepgw.texts import Language, text
 
 MAX_SHOWN_SUBJECT: Final = 200  # characters of an original subject repeated in our own
 HASH_NAME: Final = "SHA-256"
@@ -55,7 +55,7 @@ def write(identity: Identity, made: Evidence) -> bytes:
 
 
 def dispatch(identity: Identity, case: Case, evidence_10: bytes) -> Unsealed:
-    """The envelope of a KEP iletisi around the original, with evidence 10 inside (Yönetmelik m.4: contains evidence)."""
+    """The envelope of a KEP iletisi: original and evidence 10 inside (Yönetmelik m.4: it contains the evidence)."""
     outer = [
         ("Message-ID", f"<{case.remmd_id}>"),
         ("Date", _date(case.t0)),
@@ -95,13 +95,12 @@ def receipt(
     """The envelope of a receipt (delil iletisi) with exactly one evidence."""
     code = made.kep_code
     assert code is not None
-    title_tr, rows_tr = render(made, "tr")
-    title_en, rows_en = render(made, "en")
+    title = f"evidence-{code.value}"
     recipient = made.about[0].address if len(made.about) == 1 else ""
     subject = text(
         "subject-receipt-to" if recipient and code >= KepCode.ILETILDI else "subject-receipt",
         "tr",
-        title=title_tr,
+        title=text(title, "tr"),
         subject=_shown(case.subject),
         recipient=recipient,
     )
@@ -119,16 +118,23 @@ def receipt(
         ("X-REM-EventCode", identity.spelling.event(made.element, made.event)),
         *_common_headers(case, made.identifier),
     ]
-    rows = [(tr, en, value) for (tr, value), (en, _) in zip(rows_tr, rows_en, strict=True)]
     return begin(
         outer,
         [],
-        receipt_introduction(title_tr, title_en, rows, identity.development),
+        receipt_introduction(
+            (text(title, "tr"), _rows(made, "tr")), (text(title, "en"), _rows(made, "en")), identity.development
+        ),
         None,
         [(f"{made.element}.xml", xml)],
         delivery_status,
         seed=_seed(case, made.identifier),
     )
+
+
+def _rows(made: Evidence, language: Language) -> list[tuple[str, str]]:
+    """The readable evidence; the introduction has a warning of its own for development keys."""
+    _, rows = render(made, language)
+    return rows[1:] if is_development(made) else rows
 
 
 def _common_headers(case: Case, evidence_id: str) -> list[tuple[str, str]]:

@@ -51,7 +51,7 @@ class Mailbox(NamedTuple):
     subscribed: int  # 0 or 1
 
 
-class MailboxProblem(Exception):  # noqa: N818  (an outcome that the client is told, not an error of ours)
+class MailboxProblem(Exception):
     """A change of mailboxes that cannot be done: the response code of RFC 5530, and the key of the text about it."""
 
     def __init__(self, code: str, key: str) -> None:
@@ -102,13 +102,13 @@ def _insert(tx: Tx, account_id: int, name: str, special_use: str, at: datetime) 
 
 def find(tx: Tx, account_id: int, name: str) -> Mailbox | None:
     """The mailbox of that (canonical) name."""
-    row = tx.row(f"SELECT {_COLUMNS} FROM mailbox WHERE account = ? AND name = ?", account_id, name)  # noqa: S608
+    row = tx.row(f"SELECT {_COLUMNS} FROM mailbox WHERE account = ? AND name = ?", account_id, name)
     return Mailbox._make(row) if row else None
 
 
 def listed(tx: Tx, account_id: int) -> list[Mailbox]:
     """All mailboxes of an account by name, INBOX first."""
-    rows = tx.rows(f"SELECT {_COLUMNS} FROM mailbox WHERE account = ? ORDER BY name", account_id)  # noqa: S608
+    rows = tx.rows(f"SELECT {_COLUMNS} FROM mailbox WHERE account = ? ORDER BY name", account_id)
     found = [Mailbox._make(row) for row in rows]
     return sorted(found, key=lambda mailbox: mailbox.name != INBOX)
 

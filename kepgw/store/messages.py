@@ -190,7 +190,7 @@ def dispatches_of(tx: Tx, month: int, message: int) -> list[Dispatch]:
     """The dispatches of a message: one for those named in it, one for each blind recipient, one for the refused."""
     rows = tx.rows(
         "SELECT month, id, message, remmd_id, evidence_id, blind, profile, state, content FROM dispatch"
-        " WHERE month = ? AND message = ? ORDER BY id",
+        " WHERE month = ? AND message = ? ORDER BY blind, id",
         month,
         message,
     )

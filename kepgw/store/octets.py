@@ -98,6 +98,11 @@ def spans_of(tx: Tx, ref: ContentRef) -> list[Span]:
     return [Span(*span) for span in json.loads(row[0])]
 
 
+def size_of(tx: Tx, ref: ContentRef) -> int:
+    """Octets of a content. Raises StoreError if it is not there."""
+    return sum(span.length for span in spans_of(tx, ref))
+
+
 def rendered_of(tx: Tx, ref: ContentRef) -> Rendered:
     """What IMAP shows of a content."""
     row = tx.row("SELECT header, envelope, body, bodystructure, tree FROM content WHERE month = ? AND id = ?", *ref)

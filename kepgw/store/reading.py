@@ -87,7 +87,7 @@ class Changes(NamedTuple):
 
     modseq: int
     rows: list[tuple[int, str, int]]  # (uid, flags, modseq) of new and changed mail, by UID
-    count: int  # mails that are there now
+    messages: int  # that are there now
 
 
 def changes(tx: Tx, mailbox: int, since: int) -> Changes | None:

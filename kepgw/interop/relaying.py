@@ -1,0 +1,163 @@
+"""Giving dispatches and receipts to peers: the duties that wait for somebody else's machine."""
+
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from kepgw.evidence.codes import Reason
+from kepgw.evidence.model import GivenReason
+from kepgw.interop.desk import Outgoing, RelayClient, RelayProblem
+from kepgw.interop.peers import Peers
+from kepgw.interop.settings import RelaySettings
+from kepgw.interop.work import advance, carry_out, new_identifier
+from kepgw.journey import Event, State
+from kepgw.store.engine import Store, Tx
+from kepgw.store.messages import Recipient, Transaction, load_transaction
+from kepgw.store.octets import CHUNK, ContentRef, Span, cut, read_spans, spans_of
+from kepgw.store.tasks import Task, add, finish, postpone
+from kepgw.texts import text
+
+MAX_REPLY: Final = 500  # characters of a peer's reply that are kept
+
+_log = logging.getLogger("kepgw.relaying")
+
+
+class Relaying:
+    """The relay duties of one provider. Each ends in one commit that also moves or removes its task."""
+
+    def __init__(
+        self, store: Store, peers: Peers, client: RelayClient, settings: RelaySettings, now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._peers = peers
+        self._client = client
+        self._settings = settings
+        self._now = now
+
+    async def relay(self, task: Task) -> None:
+        """Give a dispatch to a peer, once, with all of its recipients; at the end of the window, evidence 31."""
+        transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
+        waiting = [
+            each for each in transaction.recipients if each.provider == task.lane and each.state is State.RELAYING
+        ]
+        if not waiting:  # its evidence came although we never saw the 250
+            await self._store.write(lambda tx: finish(tx, task))
+            return
+        content = ContentRef(task.month, transaction.dispatch.content or 0)
+        try:
+            refused = await self._send(
+                task.lane, content, [each.address for each in waiting], transaction.message.eight_bit
+            )
+        except RelayProblem as problem:
+            await self._store.write(partial(self._not_relayed, task=task, waiting=waiting, problem=problem))
+            return
+        await self._store.write(lambda tx: self._relayed(tx, task, waiting, refused))
+
+    async def receipt(self, task: Task) -> None:
+        """Give a receipt to the sender's provider; tried until it is taken: an evidence is never dropped."""
+        card = self._peers.card(task.lane)
+        content = ContentRef(task.month, task.payload["content"])
+        try:
+            if card is None:
+                raise RelayProblem(f"{task.lane} is no peer at present", permanent=False, stage="connect")
+            refused = await self._send(task.lane, content, [card.service_address], eight_bit=False)
+            if refused:
+                raise RelayProblem(next(iter(refused.values())), permanent=True, stage="rcpt")
+        except RelayProblem as problem:
+            _log.warning("receipt not taken: peer=%s reason=%s", task.lane, problem)
+            due, reason = self._next(task, self._now()), f"{problem.stage}: {problem}"
+            await self._store.write(lambda tx: postpone(tx, task, due, reason))
+            return
+        await self._store.write(lambda tx: finish(tx, task))
+
+    async def _send(self, peer: str, content: ContentRef, recipients: Sequence[str], eight_bit: bool) -> dict[str, str]:
+        route = self._peers.route(peer)
+        if route is None:
+            raise RelayProblem(f"{peer} is no peer at present", permanent=False, stage="connect")
+        spans = await self._store.read(lambda tx: spans_of(tx, content))
+        size = sum(span.length for span in spans)
+
+        async def octets() -> AsyncIterator[bytes]:
+            for start in range(0, size, CHUNK):
+                part = cut(spans, start, CHUNK)
+                yield await self._store.read(partial(_piece, month=content.month, spans=part))
+
+        outgoing = Outgoing(self._peers.own_service_address, tuple(recipients), size, eight_bit, octets)
+        outcome = await self._client.send(route, outgoing)
+        return outcome.refused
+
+    def _relayed(self, tx: Tx, task: Task, sent: Sequence[Recipient], refused: Mapping[str, str]) -> None:
+        """The peer has taken the message for some: those wait for its answer. A 4xx for a recipient is asked again."""
+        if not finish(tx, task):
+            return
+        at = self._now()
+        transaction, now = _again(tx, task, sent)
+        self._step(tx, transaction, [each for each in now if each.address not in refused], Event.HANDED_OVER, at)
+        later = bool(task.deadline and at < task.deadline)
+        for each in now:
+            reply = refused.get(each.address)
+            if reply is None or (later and _passing(reply)):
+                continue
+            reason = _refusal(Reason.UNKNOWN_RECIPIENT, "reason-refused-by-peer", reply)
+            self._step(tx, transaction, [each], Event.WAY_CLOSED, at, reason)
+        waiting = [reply for reply in refused.values() if _passing(reply)]
+        if later and waiting:
+            due = min(self._next(task, at), task.deadline or at)
+            add(tx, replace(task, due=due, attempts=task.attempts + 1, last_error=f"rcpt: {waiting[0]}"[:MAX_REPLY]))
+
+    def _not_relayed(self, tx: Tx, task: Task, waiting: Sequence[Recipient], problem: RelayProblem) -> None:
+        at = self._now()
+        deadline = task.deadline or at
+        _log.warning(
+            "not relayed: peer=%s stage=%s permanent=%s reason=%s", task.lane, problem.stage, problem.permanent, problem
+        )
+        if not problem.permanent and at < deadline:
+            postpone(tx, task, min(self._next(task, at), deadline), f"{problem.stage}: {problem}")
+            return
+        if not finish(tx, task):
+            return
+        transaction, now = _again(tx, task, waiting)
+        key = "reason-refused-by-peer" if problem.permanent else "reason-no-way"
+        kind = Reason.R_REMMD_MALFUNCTION if problem.permanent else Reason.R_REMMD_UNREACHABLE
+        self._step(tx, transaction, now, Event.WAY_CLOSED, at, _refusal(kind, key, str(problem)))
+
+    def _next(self, task: Task, at: datetime) -> datetime:
+        return at + self._settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
+
+    def _step(
+        self,
+        tx: Tx,
+        transaction: Transaction,
+        recipients: Sequence[Recipient],
+        event: Event,
+        at: datetime,
+        reasons: tuple[GivenReason, ...] = (),
+    ) -> None:
+        message, dispatch = transaction.message, transaction.dispatch
+        done = advance(tx, dispatch, recipients, event, at)
+        new_id = partial(new_identifier, "delil", self._peers.own_domain)
+        carry_out(tx, message, dispatch, done, at, self._settings, new_id, reasons)
+
+
+def _again(tx: Tx, task: Task, before: Sequence[Recipient]) -> tuple[Transaction, list[Recipient]]:
+    """The transaction and those recipients as they are now: evidence may have come while the peer was spoken to."""
+    transaction = load_transaction(tx, task.month, task.dispatch or 0)
+    ordinals = {each.ordinal for each in before}
+    return transaction, [each for each in transaction.recipients if each.ordinal in ordinals]
+
+
+def _passing(reply: str) -> bool:
+    """Whether a reply refuses only for now (RFC 5321 4.2.1)."""
+    return reply.startswith("4")
+
+
+def _piece(tx: Tx, month: int, spans: Sequence[Span]) -> bytes:
+    return b"".join(read_spans(tx, month, spans))
+
+
+def _refusal(reason: Reason, key: str, detail: str) -> tuple[GivenReason, ...]:
+    return (GivenReason(reason, text(key, "tr", detail=detail[:MAX_REPLY])),)
