@@ -5,6 +5,7 @@ takes them, so that no message is ever whole in memory.
 """
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta, timezone
@@ -22,7 +23,7 @@ from kepgw.message.headers import fields
 from kepgw.message.structure import Part, load, section
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import moment
-from kepgw.store.octets import CHUNK, ContentRef, read_content
+from kepgw.store.octets import CHUNK, Span, cut, read_spans
 from kepgw.store.reading import MailRow, mark_served, select_rows, store_flags
 
 BATCH: Final = 250  # messages read together when no body is asked for
@@ -35,9 +36,14 @@ TURKEY: Final = timezone(timedelta(hours=3))  # the time that people here read (
 class Slice(NamedTuple):
     """Octets of a stored message."""
 
-    ref: ContentRef
+    month: int
+    spans: list[Span]  # of all of it
     start: int
     length: int
+
+    def read(self, tx: Tx) -> bytes:
+        """The octets."""
+        return b"".join(read_spans(tx, self.month, cut(self.spans, self.start, self.length)))
 
 
 Piece = bytes | Slice
@@ -77,6 +83,7 @@ class Plan:
             wanted = _AS_SECTION[name]
         if wanted.path == () and wanted.what.startswith(b"HEADER"):
             return self._header(item, wanted), item
+        self._column("c.spans")
         if wanted.path:
             self._column("c.tree")
         elif wanted.what == b"TEXT":
@@ -97,6 +104,7 @@ class Plan:
             return [b"* %d FETCH (%b)\r\n" % (number, b" ".join(words))]
         pieces: list[Piece] = []
         text = b"* %d FETCH (" % number
+        spans = [Span(*span) for span in json.loads(extra[self.columns.index("c.spans")])]
         tree: Part | None = None
         for index, (simple, item) in enumerate(self._writers):
             text += b" " if index else b""
@@ -110,13 +118,13 @@ class Plan:
             if not exists:
                 text += item.label + b" NIL"
             elif wanted is not None and wanted.what.startswith(b"HEADER.FIELDS"):
-                header = b"".join(read_content(tx, row.ref, start, length))
+                header = Slice(row.month, spans, start, length).read(tx)
                 text += item.label + b" " + _literal(_clipped(chooser(wanted)(header), item.partial))
             else:
                 if item.partial is not None:
                     first = min(item.partial[0], length)
                     start, length = start + first, min(item.partial[1], length - first)
-                pieces += [text + item.label + b" {%d}\r\n" % length, Slice(row.ref, start, length)]
+                pieces += [text + item.label + b" {%d}\r\n" % length, Slice(row.month, spans, start, length)]
                 text = b""
         pieces.append(text + (b" " + flags if flags else b"") + b")\r\n")
         return pieces
@@ -169,9 +177,10 @@ def chooser(wanted: Section) -> Callable[[bytes], bytes]:
         return lambda header: header
     if wanted.what == b"HEADER.FIELDS":
         names = b"|".join(re.escape(name) for name in wanted.fields)
-        # in C over the whole block: a field and its folded lines
-        lines = re.compile(rb"^(?:%b)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)" % names, re.IGNORECASE | re.MULTILINE)
-        return lambda header: b"".join(lines.findall(header)) + b"\r\n"
+        # in C over the whole block: a field and its folded lines. A line end first lets the search leap from line to
+        # line: 2.4 us for 1.5 KB, five times faster than with "^"
+        lines = re.compile(rb"\n((?:%b)[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*)" % names, re.IGNORECASE)
+        return lambda header: b"\n".join((*lines.findall(b"\n" + header), b"\r\n"))
     unwanted = {name.lower().decode("latin-1") for name in wanted.fields}
 
     def others(header: bytes) -> bytes:
@@ -229,7 +238,7 @@ def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: P
                 text.append(piece)
             elif piece.length <= min(INLINE, budget):
                 budget -= piece.length
-                text += read_content(tx, *piece)
+                text.append(piece.read(tx))
             else:
                 joined += [b"".join(text), piece]
                 text = []
@@ -237,20 +246,15 @@ def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: P
     return _Answers(joined, len(rows))
 
 
-def _octets(tx: Tx, piece: Slice) -> bytes:
-    return b"".join(read_content(tx, *piece))
-
-
 async def _send(session: Session, piece: Piece) -> None:
     if isinstance(piece, bytes):
         session.out.write(piece)
         await session.out.drain()
         return
-    ref, start, length = piece
+    start, length = piece.start, piece.length
     while length > 0:
-        count = min(length, CHUNK - start % CHUNK)
-        octets = await session.context.store.read(partial(_octets, piece=Slice(ref, start, count)))
-        session.out.write(octets)
+        count = min(length, CHUNK)
+        session.out.write(await session.context.store.read(piece._replace(start=start, length=count).read))
         await session.out.drain()
         start += count
         length -= count

@@ -155,7 +155,8 @@ class AString:
         return cls(value), rest
 
     def __bytes__(self) -> bytes:
-        return self.value if _ASTRING.fullmatch(self.value) else string(self.value)
+        plain = _ASTRING.fullmatch(self.value) and self.value.upper() != b"NIL"  # an atom that some read as nothing
+        return self.value if plain else string(self.value)
 
 
 @dataclass(frozen=True, slots=True)

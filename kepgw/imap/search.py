@@ -4,6 +4,8 @@ Text means substrings of what a person would read: encoded words, transfer encod
 letters compare without case in the Turkish sense, where I, İ, ı and i are one.
 """
 
+import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
@@ -21,9 +23,9 @@ from kepgw.imap.view import View
 from kepgw.message.headers import Field, decode_text, fields
 from kepgw.message.mime import decode_body
 from kepgw.message.structure import Part, load
-from kepgw.store.engine import Tx
+from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import moment
-from kepgw.store.octets import read_content, rendered_of
+from kepgw.store.octets import Span, cut, read_spans
 from kepgw.store.reading import MailRow, select_rows
 
 CHARSETS: Final = frozenset((b"US-ASCII", b"ASCII", b"UTF-8"))
@@ -55,38 +57,32 @@ class Budget:
 class Candidate:
     """One message under judgement; header and body are read when a key asks for them."""
 
-    def __init__(self, tx: Tx, number: int, row: MailRow, recent: bool, budget: Budget) -> None:
+    def __init__(self, tx: Tx, number: int, row: MailRow, extra: Row, recent: bool, budget: Budget) -> None:
         self.number = number
         self.row = row
         self.recent = recent
         self.flags = frozenset(row.flags.lower().split())
         self._tx = tx
         self._budget = budget
-        self._fields: list[Field] | None = None
+        self.block: bytes = extra[0] if extra else b""  # the header, when a key asks for it
+        self._extra = extra
         self._body: list[str] | None = None
+        self._spans: list[Span] = []
         self._header: str | None = None
-
-    @property
-    def fields(self) -> list[Field]:
-        """Of the header."""
-        if self._fields is None:
-            row = self._tx.row("SELECT header FROM content WHERE month = ? AND id = ?", *self.row.ref)
-            self._fields = fields(row[0]) if row else []
-        return self._fields
 
     @property
     def header(self) -> str:
         """The whole header, folded for comparing."""
         if self._header is None:
-            self._header = _readable(self.fields)
+            self._header = _readable(fields(self.block))
         return self._header
 
     @property
     def body(self) -> list[str]:
         """The texts of the body, folded for comparing."""
         if self._body is None:
-            tree = load(rendered_of(self._tx, self.row.ref).tree)
-            self._body = [fold(text) for text in self._texts(tree)]
+            self._spans = [Span(*span) for span in json.loads(self._extra[2])]
+            self._body = [fold(text) for text in self._texts(load(self._extra[1]))]
         return self._body
 
     def _texts(self, tree: Part) -> Iterator[str]:
@@ -106,7 +102,7 @@ class Candidate:
     def _octets(self, start: int, end: int) -> bytes:
         size = min(end - start, PART)
         self._budget.take(size)
-        return b"".join(read_content(self._tx, self.row.ref, start, size))
+        return b"".join(read_spans(self._tx, self.row.month, cut(self._spans, start, size)))
 
 
 def _readable(entries: list[Field]) -> str:
@@ -161,7 +157,7 @@ def _compile(key: keys.SearchKey, view: View, text: Callable[[bytes], str]) -> T
         case keys.Contains(name, value):
             return _contains(name, text(value))
         case keys.Header(field, value):
-            return _in_field(field.decode("latin-1"), text(value))
+            return _in_field(field, text(value))
         case keys.OnDay(name, day):
             return _on_day(name, day.value)
         case keys.Size(b"LARGER", size):
@@ -211,15 +207,20 @@ def _contains(name: bytes, wanted: str) -> Test:
         return lambda candidate: any(wanted in text for text in candidate.body)
     if name == b"TEXT":
         return lambda candidate: wanted in candidate.header or any(wanted in text for text in candidate.body)
-    return _in_field(name.decode("ascii"), wanted)
+    return _in_field(name, wanted)
 
 
-def _in_field(field: str, wanted: str) -> Test:
-    name = field.lower()
-    return lambda candidate: any(
-        entry.name.lower() == name and (not wanted or wanted in fold(decode_text(entry.raw)))
-        for entry in candidate.fields
-    )
+def _values(field: bytes) -> Callable[[bytes], list[bytes]]:
+    # a line end first: see kepgw.imap.fetch.chooser
+    lines = re.compile(rb"\n%b[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)" % re.escape(field), re.IGNORECASE)
+    return lambda block: lines.findall(b"\n" + block)
+
+
+def _in_field(field: bytes, wanted: str) -> Test:
+    values = _values(field)
+    if not wanted:
+        return lambda candidate: bool(values(candidate.block))
+    return lambda candidate: any(wanted in fold(decode_text(value)) for value in values(candidate.block))
 
 
 def _on_day(name: bytes, day: date) -> Test:
@@ -242,9 +243,12 @@ def _arrived(candidate: Candidate) -> date | None:
     return moment(candidate.row.internal_date).astimezone(TURKEY).date()
 
 
+_DATES: Final = _values(b"Date")
+
+
 def _sent(candidate: Candidate) -> date | None:
-    entry = next((one for one in candidate.fields if one.name.lower() == "date"), None)
-    parsed = parsedate_tz(entry.value.decode("latin-1")[:200]) if entry else None
+    found = _DATES(candidate.block)
+    parsed = parsedate_tz(found[0].decode("latin-1")[:200]) if found else None
     try:
         return date(*parsed[:3]) if parsed else None  # RFC 3501 6.4.4: disregarding time and timezone
     except ValueError:
@@ -256,15 +260,17 @@ async def search(session: Session, arguments: Find, *, uid: bool) -> str:
     view, wanted = session.view, arguments.search
     if wanted.charset is not None and wanted.charset.upper() not in CHARSETS:
         raise Problem("charset", "BADCHARSET (US-ASCII UTF-8)")
-    if any(map(reads_bodies, wanted.keys)):
-        session.require(Right.READ, "no-read-right")
     test = compile_all(wanted.keys, view, _searched)
     budget = Budget(WORK)
+    columns: tuple[str, ...] = ("c.header",) if any(map(_cost, wanted.keys)) else ()
+    if any(map(reads_bodies, wanted.keys)):
+        session.require(Right.READ, "no-read-right")
+        columns = ("c.header", "c.tree", "c.spans")
     uids = view.uids.tolist()
     found: list[int] = []
     for start in range(0, len(uids), BATCH):
         batch = uids[start : start + BATCH]
-        work = partial(_search, view=view, uids=batch, test=test, budget=budget, uid=uid)
+        work = partial(_search, view=view, uids=batch, columns=columns, test=test, budget=budget, uid=uid)
         found += await session.context.store.read(work)
     session.out.write(b"* SEARCH" + b"".join(b" %d" % number for number in found) + b"\r\n")
     return ""
@@ -277,10 +283,12 @@ def _searched(value: bytes) -> str:
         raise BadCommand("charset") from None
 
 
-def _search(tx: Tx, view: View, uids: list[int], test: Test, budget: Budget, *, uid: bool) -> list[int]:
+def _search(
+    tx: Tx, view: View, uids: list[int], columns: Sequence[str], test: Test, budget: Budget, *, uid: bool
+) -> list[int]:
     found: list[int] = []
-    for row, _ in select_rows(tx, view.id, uids):
+    for row, extra in select_rows(tx, view.id, uids, columns):
         number = view.sequence(row.uid)
-        if number is not None and test(Candidate(tx, number, row, row.uid in view.recent, budget)):
+        if number is not None and test(Candidate(tx, number, row, extra, row.uid in view.recent, budget)):
             found.append(row.uid if uid else number)
     return found

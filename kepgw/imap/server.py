@@ -121,6 +121,11 @@ class ImapServer:
         """Connections that are served now."""
         return len(self._tasks)
 
+    async def until(self, most: int) -> None:
+        """Wait until at most so many connections are served."""
+        while len(self._tasks) > most:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
     async def stop(self, grace: float = 5.0) -> None:
         """Take no more connections, say BYE to clients, wait up to ``grace`` seconds, then close what is left."""
         self._stopping = True

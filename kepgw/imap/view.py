@@ -120,7 +120,7 @@ class View:
             if number is not None:
                 told.append(b"* %d FETCH (UID %d %b)\r\n" % (number, uid, flags_text(flags, recent=uid in self.recent)))
         self.own.clear()
-        self._count = changes.count
+        self._count = changes.messages
         return b"".join(told)
 
     def remove(self, remaining: Sequence[int]) -> bytes:

@@ -7,11 +7,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from imap_world import NOW, PASSWORD, USER, World
+from imap_world import PASSWORD, opened
 
 from kepgw.accounts import passwords
-from kepgw.store.accounts import add_account
-from kepgw.store.engine import Store
 
 
 @pytest.fixture(scope="session")
@@ -59,14 +57,8 @@ def credentials():
 
 @pytest.fixture
 async def world(tmp_path, server_tls, client_tls, credentials):
-    store = Store.open(tmp_path / "store.sqlite")
-    world = World(store, tmp_path)
-    world.server_tls, world.client_tls = server_tls, client_tls
-    world.account = await store.write(lambda tx: add_account(tx, USER, "Ayşe", credentials, NOW))
-    yield world
-    if world.server is not None:
-        await world.server.stop(1)
-    store.close()
+    async with opened(tmp_path, server_tls, client_tls, credentials) as world:
+        yield world
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """A store with an account, a server before it, and a client that knows only lines."""
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from kepgw.imap.server import ImapServer
 from kepgw.imap.session import Limits
 from kepgw.message.rendering import render
 from kepgw.store import mailboxes
+from kepgw.store.accounts import add_account
+from kepgw.store.engine import Store
 from kepgw.store.ids import month_of
 from kepgw.store.login import Logins
 from kepgw.store.octets import ContentRef, Span, put_blob, put_content
@@ -112,6 +115,21 @@ class World:
         if login:
             await client.ok(b'LOGIN %b "%b"' % (USER.encode(), PASSWORD.encode()))
         return client
+
+
+@asynccontextmanager
+async def opened(folder, server_tls, client_tls, credentials):
+    """A world without a server yet."""
+    store = Store.open(folder / "store.sqlite")
+    world = World(store, folder)
+    world.server_tls, world.client_tls = server_tls, client_tls
+    world.account = await store.write(lambda tx: add_account(tx, USER, "Ayşe", credentials, NOW))
+    try:
+        yield world
+    finally:
+        if world.server is not None:
+            await world.server.stop(1)
+        store.close()
 
 
 class Client:

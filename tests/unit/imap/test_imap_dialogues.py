@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 import pytest
+from imap_world import opened
 
 from kepgw.store import mailboxes
 
@@ -81,6 +82,21 @@ async def play(world, path):
         one.close()
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+every = pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
+
+
+@every
 async def test_dialogue(served, path):
     await play(served, path)
+
+
+@every
+def test_dialogue_on_uvloop(tmp_path, server_tls, client_tls, credentials, path):
+    """TLS in the middle of a connection differs between event loops."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main():
+        async with opened(tmp_path, server_tls, client_tls, credentials) as world:
+            await play(await world.serve(), path)
+
+    uvloop.run(main())

@@ -120,8 +120,7 @@ async def test_an_append_that_is_cut_leaves_nothing(served):
     client.send(b"a APPEND Taslaklar {1000000+}\r\n" + b"x" * 400_000)
     await client.writer.drain()
     client.writer.transport.abort()
-    while served.server.connections:
-        await asyncio.sleep(0)
+    await served.server.until(0)
     assert await served.store.read(lambda tx: tx.row("SELECT count(*) FROM blob")) == (0,)
     assert list(served.spool.glob("spool-*")) == []
 
@@ -165,8 +164,7 @@ async def test_connections_of_one_address_are_capped(world):
     assert world.greeting == b"* BYE [LIMIT] Too many connections; close some or try again later\r\n"
     await clients[0].run(b"LOGOUT")
     assert await clients[0].ended() == b""
-    while world.server.connections > 2:
-        await asyncio.sleep(0)
+    await world.server.until(2)
     await world.client(login=False)
     assert world.greeting.startswith(b"* OK")
 

@@ -71,3 +71,46 @@ def test_keywords_are_added_once(store, account):
 )
 def test_names_have_one_spelling(given, name):
     assert mailboxes.canonical(given) == name
+
+
+def names(store, account):
+    return [box.name for box in store.read_now(lambda tx: mailboxes.listed(tx, account))]
+
+
+def test_levels_above_are_made_and_renamed_together(store, account):
+    assert store.write_now(lambda tx: mailboxes.create(tx, account, "a/b/c", AT)) == ["a", "a/b", "a/b/c"]
+    store.write_now(lambda tx: mailboxes.rename(tx, account, "a/b", "x/y", AT))
+    assert {"a", "x", "x/y", "x/y/c"} <= set(names(store, account))
+    assert "a/b/c" not in names(store, account)
+
+
+def test_a_mailbox_made_again_has_another_uidvalidity(store, account):
+    seen = set()
+    for _ in range(3):
+        store.write_now(lambda tx: mailboxes.create(tx, account, "x", AT))
+        seen.add(store.read_now(lambda tx: mailboxes.find(tx, account, "x")).uidvalidity)
+        store.write_now(lambda tx: mailboxes.delete(tx, account, "x"))
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("work", "code"),
+    [
+        (lambda tx: mailboxes.create(tx, 1, "INBOX", AT), "ALREADYEXISTS"),
+        (lambda tx: mailboxes.create(tx, 1, "a//b", AT), "CANNOT"),
+        (lambda tx: mailboxes.delete(tx, 1, "Deliller"), "CANNOT"),
+        (lambda tx: mailboxes.delete(tx, 1, "none"), "NONEXISTENT"),
+        (lambda tx: mailboxes.rename(tx, 1, "INBOX", "x", AT), "CANNOT"),
+        (lambda tx: mailboxes.rename(tx, 1, "none", "x", AT), "NONEXISTENT"),
+        (lambda tx: mailboxes.subscribe(tx, 1, "none", wanted=True), "NONEXISTENT"),
+        (lambda tx: mailboxes.create(tx, 1, "x", AT) and mailboxes.rename(tx, 1, "x", "x/y", AT), "CANNOT"),
+        (lambda tx: mailboxes.create(tx, 1, "x", AT) and mailboxes.rename(tx, 1, "x", "Çöp", AT), "ALREADYEXISTS"),
+        (lambda tx: [mailboxes.create(tx, 1, f"n{n}", AT) for n in range(1000)], "LIMIT"),
+    ],
+)
+def test_what_cannot_be_done_says_why(store, account, work, code):
+    before = names(store, account)
+    with pytest.raises(mailboxes.MailboxProblem) as problem:
+        store.write_now(work)
+    assert problem.value.code == code
+    assert names(store, account) == before
