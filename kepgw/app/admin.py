@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 
 from kepgw.accounts.address import parse
 from kepgw.accounts.passwords import Credentials
+from kepgw.app.cards import check_chain
 from kepgw.app.config import Config
 from kepgw.app.control import Refused
 from kepgw.app.timeline import build, evidence_data, summary, task_data
-from kepgw.errors import ConfigurationError, SignatureInvalid
+from kepgw.errors import ConfigurationError
 from kepgw.interop.card import MAX_CARD, Card, read_card
 from kepgw.interop.peers import add_peer, all_cards, remove_peer
 from kepgw.refusals import Refusal
@@ -23,8 +24,7 @@ from kepgw.store import accounts, messages, tasks
 from kepgw.store.engine import Store, Tx
 from kepgw.store.ids import micros, moment, month_of
 from kepgw.store.octets import read_blob
-from kepgw.trust.keys import describe, load_certificates, load_key
-from kepgw.trust.paths import load_anchors, validate
+from kepgw.trust.keys import describe
 
 MAX_LISTED: Final = 1000  # rows of one list
 MAX_NAME: Final = 200  # characters of an account's name
@@ -139,7 +139,7 @@ class Admin:
         """Take a peer's card in, or replace it by a newer one."""
         if len(card) > MAX_CARD:
             raise ConfigurationError("the card is larger than 256 KiB; ask the peer for a fresh one")
-        await asyncio.to_thread(_chain_holds, read_card(card), self._now())
+        await asyncio.to_thread(check_chain, read_card(card), self._now())
 
         def work(tx: Tx) -> Card:
             added = add_peer(tx, card, self._config.provider.domain, self._now())
@@ -291,50 +291,6 @@ class Admin:
             "tls_certificate": tls.fingerprint,
             "tls_days_left": tls.days_left,
         }
-
-
-def own_card(config: Config, at: datetime) -> Card:
-    """The card of this provider. Raises ConfigurationError when keys, chain or port are not usable for one."""
-    key = load_key(config.keys.process_key, *config.keys.process_certificates)
-    try:
-        chain = validate(key.certificate, key.chain, load_anchors(config.trust.anchors), at)
-    except SignatureInvalid as error:
-        raise ConfigurationError(
-            f"the process certificate does not lead to one of trust.anchors ({error}); run kepgw doctor"
-        ) from error
-    if not config.listen.relay:
-        raise ConfigurationError("listen.relay is 0, so the relay has no fixed port that a card could name; set one")
-    return Card(
-        domain=config.provider.domain,
-        name=config.provider.name,
-        service_address=config.provider.service_address,
-        domains=(config.provider.domain,),
-        process_chain=chain,
-        relay_host=config.listen.relay_host,
-        relay_port=config.listen.relay,
-        tls_certificate=leaf_der(config),
-    )
-
-
-def leaf_der(config: Config) -> bytes:
-    """The certificate (DER) that our listeners show."""
-    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415  (only here)
-
-    found = load_certificates(config.keys.tls_certificates[0])
-    if not found:
-        raise ConfigurationError(f"{config.keys.tls_certificates[0]} holds no certificate")
-    return found[0].public_bytes(Encoding.DER)
-
-
-def _chain_holds(card: Card, at: datetime) -> None:
-    """A card whose chain does not hold today would make a peer of which nothing can be taken."""
-    leaf, *others = card.process_chain
-    try:
-        validate(leaf, others, card.process_chain[-1:], at)
-    except SignatureInvalid as error:
-        raise ConfigurationError(
-            f"the process certificates of the card do not form a valid chain ({error}); ask the peer for a fresh card"
-        ) from error
 
 
 def _credentials(argon2: str, scram_sha256: str) -> Credentials:

@@ -15,7 +15,7 @@ def card(directory: Folder) -> None:
     """Print this provider's card (TOML), to hand to the administrator of a peer."""
     from datetime import UTC, datetime
 
-    from kepgw.app.admin import own_card
+    from kepgw.app.cards import own_card
     from kepgw.app.config import load
     from kepgw.interop.card import write_card
 
