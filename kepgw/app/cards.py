@@ -43,7 +43,7 @@ def leaf_der(config: Config) -> bytes:
 
 
 def check_chain(card: Card, at: datetime) -> None:
-    """A card whose chain does not hold today would make a peer of which nothing can be taken. Raises ConfigurationError."""
+    """Raise ConfigurationError for a card whose chain does not hold: nothing could be taken from such a peer."""
     leaf, *others = card.process_chain
     try:
         validate(leaf, others, card.process_chain[-1:], at)

@@ -41,7 +41,8 @@ def build(
     at: datetime,
 ) -> dict[str, Any]:
     """Everything that is known of a message, JSON-able; times are ISO 8601 UTC, evidence in the order of its time."""
-    in_time = sorted(evidences, key=lambda row: (row.event_time, row.code))  # evidence 40 may come in before 20
+    # whole seconds, as evidence XML has them; within one, the codes follow the way of the message
+    in_time = sorted(evidences, key=lambda row: (row.event_time.replace(microsecond=0), row.code))
     return {
         "number": str(message.id),
         "month": message.month,

@@ -61,6 +61,13 @@ def test_each_evidence_goes_to_those_it_speaks_of():
     assert codes(data) == [[10, 20], [10, 20, 40, 60], [10, 21], [10, 31]]
 
 
+def test_within_a_second_the_way_of_the_message_rules():
+    # our times have microseconds, a peer's evidence whole seconds, and receipts overtake each other
+    rows = [evidence(1, 10, "hs90.kep.tr", after=0.7), evidence(2, 40, ordinal=1), evidence(3, 20, ordinal=1)]
+    recipients = [recipient(1, "hs91.kep.tr", State.DELIVERED, "20", "40")]
+    assert codes(build(message(), [(DISPATCH, recipients)], rows, [], T0)) == [[10, 20, 40]]
+
+
 def test_a_peers_own_refusal_and_acceptance_are_told_apart():
     # one provider, not alike: every 20 and 21 names its recipient
     recipients = [recipient(1, "hs91.kep.tr", State.ANSWERED, "20"), recipient(2, "hs91.kep.tr", State.REFUSED, "21")]
