@@ -225,10 +225,14 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
             failure = _store_error(error)
+            if isinstance(failure, StoreFull) and len(group) > 1:
+                # SQLite gives up the whole transaction for one large work: the small ones may still find room
+                for waiting in group:
+                    self._commit([waiting])
+                return
             _log.error("commit failed: %s", failure)
-            # what a work raised by itself stays its answer; every other one learns that nothing was kept
-            own = {id(waiting): problem for waiting, _, problem in done if problem is not None}
-            done = [(waiting, None, own.get(id(waiting), failure)) for waiting in group]
+            # also what a work raised by itself: it may have seen what another one of the group wrote
+            done = [(waiting, None, failure) for waiting in group]
         else:
             self._publish(tx.changes)
         for waiting, value, problem in done:

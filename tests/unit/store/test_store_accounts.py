@@ -1,0 +1,148 @@
+"""Accounts, operators and logging in."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from kepgw.accounts import passwords
+from kepgw.accounts.rights import Right
+from kepgw.errors import StoreError
+from kepgw.store import accounts, login
+from kepgw.store.login import Logins
+
+AT = datetime(2026, 1, 31, 21, 30, tzinfo=UTC)
+ALI = "ali@hs90.kep.tr"
+
+
+@pytest.fixture
+def verify(monkeypatch):
+    """Passwords without their cost: the stored string is the password; counts what was hashed."""
+    asked = []
+
+    def verify(stored, password):
+        asked.append(stored)
+        return stored == password
+
+    monkeypatch.setattr(login.passwords, "verify", verify)
+    return asked
+
+
+@pytest.fixture
+def ali(store):
+    credentials = passwords.Credentials("secret", "s")
+    return store.write_now(lambda tx: accounts.add_account(tx, ALI, "Ali", credentials, AT))
+
+
+def test_an_account_has_an_operator_with_all_rights(store, ali):
+    operator = store.read_now(lambda tx: accounts.operator_by_login(tx, ALI))
+    assert (operator.account, operator.address, operator.account_name, operator.active) == (ali, ALI, "Ali", True)
+    assert all(operator.may(right) for right in Right)
+
+
+def test_an_address_is_given_once_for_ever(store, ali):
+    credentials = passwords.Credentials("x", "s")
+    with pytest.raises(StoreError, match="UNIQUE"):
+        store.write_now(lambda tx: accounts.add_account(tx, ALI, "Other", credentials, AT))
+    assert len(store.read_now(accounts.accounts)) == 1
+
+
+def test_a_disabled_account_receives_but_does_not_log_in(store, ali):
+    assert store.write_now(lambda tx: accounts.set_account_state(tx, ALI, "disabled"))
+    assert store.read_now(lambda tx: accounts.account_by_address(tx, ALI)).receives
+    assert not store.read_now(lambda tx: accounts.operator_by_login(tx, ALI)).active
+    assert not store.write_now(lambda tx: accounts.set_account_state(tx, "nobody@hs90.kep.tr", "active"))
+
+
+def test_a_closed_account_stays_closed(store, ali):
+    store.write_now(lambda tx: accounts.set_account_state(tx, ALI, "closed"))
+    assert not store.write_now(lambda tx: accounts.set_account_state(tx, ALI, "active"))
+    assert not store.read_now(lambda tx: accounts.account_by_address(tx, ALI)).receives
+
+
+def test_the_audit_trail(store):
+    store.write_now(lambda tx: accounts.audit(tx, AT, ALI, "submitted", "remmd.1", "127.0.0.1"))
+    assert store.read_now(lambda tx: tx.rows("SELECT actor, act, subject, detail FROM audit")) == [
+        (ALI, "submitted", "remmd.1", "127.0.0.1")
+    ]
+
+
+async def test_the_right_password_is_remembered_for_a_while(store, ali, verify):
+    logins = Logins(store)
+    for name in (ALI, " ALI@HS90.kep.tr "):
+        operator = await logins.authenticate(name, "secret")
+        assert operator.account == ali
+    assert verify == ["secret"]
+
+
+async def test_a_wrong_password_is_never_remembered_and_a_wrong_name_costs_the_same(store, ali, verify):
+    logins = Logins(store)
+    assert await logins.authenticate(ALI, "wrong") is None
+    assert await logins.authenticate(ALI, "wrong") is None
+    assert await logins.authenticate("nobody@hs90.kep.tr", "secret") is None
+    assert await logins.authenticate("nobody@hs90.kep.tr", "secret") is None
+    assert verify == ["secret", "secret", None, None]
+
+
+async def test_what_is_remembered_ends_with_the_password_and_with_the_account(store, ali, verify):
+    logins = Logins(store)
+    assert await logins.authenticate(ALI, "secret")
+    await store.write(lambda tx: accounts.set_password(tx, ALI, passwords.Credentials("new", "s")))
+    assert await logins.authenticate(ALI, "secret") is None
+    assert await logins.authenticate(ALI, "new")
+    await store.write(lambda tx: accounts.set_account_state(tx, ALI, "disabled"))
+    assert await logins.authenticate(ALI, "new") is None
+
+
+async def test_time_ends_it(store, ali, verify, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
+    logins = Logins(store)
+    await logins.authenticate(ALI, "secret")
+    now[0] += login.REMEMBERED_SECONDS + 1
+    await logins.authenticate(ALI, "secret")
+    assert len(verify) == 2
+
+
+async def test_memory_has_a_bound(store, ali, verify, monkeypatch):
+    monkeypatch.setattr(login, "REMEMBERED", 3)
+    logins = Logins(store)
+    for number in range(20):
+        await store.write(lambda tx, n=number: accounts.set_password(tx, ALI, passwords.Credentials(f"p{n}", "s")))
+        assert await logins.authenticate(ALI, f"p{number}")
+        assert len(logins._remembered) <= 3
+
+
+async def test_few_passwords_are_hashed_at_a_time(store, ali, monkeypatch):
+    at_once, most = [0], [0]
+    loop = asyncio.get_running_loop()
+    full = asyncio.Event()
+    go = asyncio.Event()
+
+    async def to_thread(function, *arguments):
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        if at_once[0] == login.HASHES_AT_ONCE:
+            loop.call_soon(full.set)
+        await go.wait()
+        at_once[0] -= 1
+        return False
+
+    monkeypatch.setattr(login.asyncio, "to_thread", to_thread)
+    logins = Logins(store)
+    tries = [asyncio.create_task(logins.authenticate(ALI, f"{n}")) for n in range(8)]
+    await full.wait()
+    go.set()
+    assert await asyncio.gather(*tries) == [None] * 8
+    assert most[0] == login.HASHES_AT_ONCE
+
+
+async def test_what_no_password_can_be_is_only_wrong(store, ali):
+    logins = Logins(store)
+    assert await logins.authenticate("şükrü@hs90.kep.tr", "x") is None
+    assert await logins.authenticate(ALI, "\udce9") is None
+    assert await logins.authenticate(ALI, "a\0b") is None
+
+
+def test_setting_a_password_of_nobody(store):
+    assert not store.write_now(lambda tx: accounts.set_password(tx, ALI, passwords.Credentials("a", "b")))
