@@ -206,15 +206,22 @@ class Reader:
         """Return when ``ready`` holds for the folder, looked at again whenever the server reports a change."""
         self.select(folder)
         until = time.monotonic() + DEADLINE
+        self._changed()
         while not ready(self):
             if time.monotonic() > until:
                 raise TimeoutError(f"{folder}: {len(self.uids())} mails")
-            self._idle(until)
+            if not self._changed():  # news that came with an answer will not come again in IDLE
+                self._idle(until)
 
     def wait_for(self, folder: str, count: int, *criteria: str) -> list[int]:
         """Wait for at least so many mails that match; their UIDs."""
         self.wait(folder, lambda reader: len(reader.uids(*criteria)) >= count)
         return self.uids(*criteria)
+
+    def _changed(self) -> bool:
+        """Whether the server told of changes since the last look."""
+        told = [self.connection.response(kind)[1] for kind in ("EXISTS", "FETCH", "EXPUNGE")]
+        return any(each not in ([None], None) for each in told)
 
     def _idle(self, until: float) -> None:
         connection = self.connection
@@ -222,10 +229,7 @@ class Reader:
         connection.send(tag + b" IDLE\r\n")
         assert connection.readline().startswith(b"+")
         connection.sock.settimeout(max(until - time.monotonic(), 0.1))
-        try:
-            connection.readline()
-        except TimeoutError:
-            pass
+        connection.readline()
         connection.sock.settimeout(DEADLINE)
         connection.send(b"DONE\r\n")
         while not connection.readline().startswith(tag):
@@ -329,25 +333,32 @@ class Judges:
         self.anchors = list(anchors)
         self.judged = 0
 
-    def message(self, octets: bytes) -> None:
-        """Judge a dispatch or receipt. Raises RuntimeError with the judge's words when one refuses it."""
+    def messages(self, mails: Iterable[bytes]) -> None:
+        """Judge dispatches and receipts. Raises RuntimeError with the judge's words when one is refused."""
         with tempfile.TemporaryDirectory() as folder:
             here = Path(folder)
-            (here / "message.eml").write_bytes(octets)
             roots = here / "roots.pem"
             roots.write_bytes(b"".join(each.read_bytes() for each in self.anchors))
-            run(
-                "openssl", "cms", "-verify", "-cades", "-binary", "-crlfeol", "-purpose", "any",
-                "-in", here / "message.eml", "-CAfile", roots, "-out", here / "content",
-            )  # fmt: skip
-            for number, (_, xml) in enumerate(evidences(octets)):
-                file = here / f"{number}.xml"
-                file.write_bytes(xml)
-                trusted = [word for anchor in self.anchors for word in ("--trusted-pem", anchor)]
-                run("xmlsec1", "--verify", "--id-attr:Id", XADES_ID, *trusted, file)
-            trust = [word for anchor in self.anchors for word in ("--trust", anchor)]
-            kepgw("verify", here / "message.eml", *trust)
-        self.judged += 1
+            trusted = [word for anchor in self.anchors for word in ("--trusted-pem", anchor)]
+            files = []
+            for number, octets in enumerate(mails):
+                file = here / f"{number}.eml"
+                file.write_bytes(octets)
+                files.append(file)
+                run(
+                    "openssl", "cms", "-verify", "-cades", "-binary", "-crlfeol", "-purpose", "any",
+                    "-in", file, "-CAfile", roots, "-out", here / "content",
+                )  # fmt: skip
+                for _, xml in evidences(octets):
+                    (here / "evidence.xml").write_bytes(xml)
+                    run("xmlsec1", "--verify", "--id-attr:Id", XADES_ID, *trusted, here / "evidence.xml")
+            if files:
+                kepgw("verify", *files, *[word for anchor in self.anchors for word in ("--trust", anchor)])
+            self.judged += len(files)
+
+    def message(self, octets: bytes) -> None:
+        """Judge one."""
+        self.messages([octets])
 
 
 def tools_missing() -> list[str]:

@@ -20,8 +20,8 @@ def receipts(node: Node, address: str, count: int, judges: Judges, about: str = 
         uids = reader.wait_for("Deliller", count, *criteria)
         mails = [reader.fetch(uid) for uid in uids]
     found: Counter[str] = Counter()
+    judges.messages(mails)
     for octets in mails:
-        judges.message(octets)
         attached = evidences(octets)
         assert len(attached) == 1, "one receipt carries one evidence"
         found[event_of(attached[0][1])] += 1
