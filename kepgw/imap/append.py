@@ -9,7 +9,7 @@ from kepgw.imap.grammar_command import Append
 from kepgw.imap.responses import BadCommand, Bye, Problem
 from kepgw.imap.session import Session
 from kepgw.imap.wire import Wire
-from kepgw.message.headers import every, fields
+from kepgw.message.headers import MAX_HEADER, every, fields
 from kepgw.message.rendering import Rendered, render
 from kepgw.store import reading
 from kepgw.store.engine import Tx
@@ -84,6 +84,8 @@ async def _keep(session: Session, arguments: Append, mailbox: Mailbox, spool: Sp
     ]
     octets = spool.view()
     rendered = await asyncio.to_thread(render, octets)
+    if len(rendered.header) > MAX_HEADER:
+        raise Problem("message-header", "LIMIT")
     now = context.now()
     message_ids = every(fields(rendered.header), "Message-ID") if mailbox.name == SENT else []
 

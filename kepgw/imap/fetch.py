@@ -24,12 +24,13 @@ from kepgw.message.structure import Part, load, section
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import moment
 from kepgw.store.octets import CHUNK, Span, cut, read_spans
-from kepgw.store.reading import MailRow, mark_served, select_rows, store_flags
+from kepgw.store.reading import MailRow, fitting, mark_served, select_rows, store_flags
 
 BATCH: Final = 250  # messages read together when no body is asked for
 BODY_BATCH: Final = 50
 INLINE: Final = 64 * 1024  # octets of a body that are read together with others
 TOGETHER: Final = 512 * 1024  # of such octets in a batch
+RENDERED: Final = 16 * 1024 * 1024  # octets of rendered columns in a batch
 TURKEY: Final = timezone(timedelta(hours=3))  # the time that people here read (Europe/Istanbul since 2016)
 
 
@@ -200,11 +201,14 @@ async def fetch(session: Session, arguments: Fetch, *, uid: bool) -> str:
     if plan.has_body:
         session.require(Right.READ, "no-read-right")
     size = BODY_BATCH if plan.has_body else BATCH
-    sent = 0
-    for start in range(0, len(uids), size):
+    sent = start = 0
+    changed: set[int] = set()
+    while start < len(uids):
         batch = uids[start : start + size]
-        changed = await _before_bodies(session, view, batch, plan) if plan.has_body or plan.marks_seen else set()
+        if plan.has_body or plan.marks_seen:
+            changed |= await _before_bodies(session, view, batch, plan)
         answers = await session.context.store.read(partial(_answers, view=view, uids=batch, changed=changed, plan=plan))
+        start += answers.taken
         sent += answers.rows
         for piece in answers.pieces:
             await _send(session, piece)
@@ -215,7 +219,8 @@ async def fetch(session: Session, arguments: Fetch, *, uid: bool) -> str:
 
 class _Answers(NamedTuple):
     pieces: list[Piece]
-    rows: int
+    taken: int  # UIDs of the batch that were looked at
+    rows: int  # those that are still there
 
 
 def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: Plan) -> _Answers:
@@ -223,7 +228,8 @@ def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: P
     joined: list[Piece] = []
     text: list[bytes] = []
     budget = TOGETHER
-    rows = select_rows(tx, view.mailbox.id, uids, plan.columns)
+    taken = fitting(tx, view.id, uids, plan.columns, RENDERED) if plan.columns else len(uids)
+    rows = select_rows(tx, view.id, uids[:taken], plan.columns)
     for row, extra in rows:
         flags = b""
         if plan.wants_flags:
@@ -243,7 +249,7 @@ def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: P
                 joined += [b"".join(text), piece]
                 text = []
     joined.append(b"".join(text))
-    return _Answers(joined, len(rows))
+    return _Answers(joined, taken, len(rows))
 
 
 async def _send(session: Session, piece: Piece) -> None:

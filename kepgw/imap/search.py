@@ -15,7 +15,7 @@ from typing import Final
 
 from kepgw.accounts.rights import Right
 from kepgw.imap import grammar_search as keys
-from kepgw.imap.fetch import TURKEY
+from kepgw.imap.fetch import RENDERED, TURKEY
 from kepgw.imap.grammar_command import Find
 from kepgw.imap.responses import BadCommand, Problem
 from kepgw.imap.session import Session
@@ -26,7 +26,7 @@ from kepgw.message.structure import Part, load
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import moment
 from kepgw.store.octets import Span, cut, read_spans
-from kepgw.store.reading import MailRow, select_rows
+from kepgw.store.reading import MailRow, fitting, select_rows
 
 CHARSETS: Final = frozenset((b"US-ASCII", b"ASCII", b"UTF-8"))
 PART: Final = 4 * 1024 * 1024  # octets of one text part that are looked at
@@ -268,10 +268,13 @@ async def search(session: Session, arguments: Find, *, uid: bool) -> str:
         columns = ("c.header", "c.tree", "c.spans")
     uids = view.uids.tolist()
     found: list[int] = []
-    for start in range(0, len(uids), BATCH):
+    start = 0
+    while start < len(uids):
         batch = uids[start : start + BATCH]
         work = partial(_search, view=view, uids=batch, columns=columns, test=test, budget=budget, uid=uid)
-        found += await session.context.store.read(work)
+        taken, numbers = await session.context.store.read(work)
+        start += taken
+        found += numbers
     session.out.write(b"* SEARCH" + b"".join(b" %d" % number for number in found) + b"\r\n")
     return ""
 
@@ -285,10 +288,11 @@ def _searched(value: bytes) -> str:
 
 def _search(
     tx: Tx, view: View, uids: list[int], columns: Sequence[str], test: Test, budget: Budget, *, uid: bool
-) -> list[int]:
+) -> tuple[int, list[int]]:
     found: list[int] = []
-    for row, extra in select_rows(tx, view.id, uids, columns):
+    taken = fitting(tx, view.id, uids, columns, RENDERED) if columns else len(uids)
+    for row, extra in select_rows(tx, view.id, uids[:taken], columns):
         number = view.sequence(row.uid)
         if number is not None and test(Candidate(tx, number, row, extra, row.uid in view.recent, budget)):
             found.append(row.uid if uid else number)
-    return found
+    return taken, found

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from kepgw.imap.connection import Connection
 from kepgw.imap.hub import Hub
@@ -19,6 +20,9 @@ from kepgw.store.accounts import Operator
 from kepgw.store.engine import Store
 from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
+
+BACKLOG: Final = 512
+ACCEPT_PAUSE: Final = 0.1  # seconds
 
 _log = logging.getLogger("kepgw.imap")
 
@@ -56,10 +60,9 @@ class ImapServer:
         self._read_evidence = read_evidence
         self._on_read = on_read
         self._hub: Hub | None = None
-        self._servers: list[asyncio.Server] = []
+        self._listening: dict[asyncio.Task[None], socket.socket] = {}
         self._tasks: dict[asyncio.Task[None], Wire] = {}
         self._by_address: Counter[str] = Counter()
-        self._stopping = False
 
     async def start(
         self,
@@ -86,34 +89,65 @@ class ImapServer:
             on_read=self._on_read,
             starttls=None if tls else starttls_context,
         )
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Wire(lambda wire: self._connected(context, wire)),
-            host,
-            port,
-            backlog=512,
-            ssl=tls,
-            ssl_handshake_timeout=self._limits.handshake_seconds if tls else None,
-        )
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        family, kind, protocol, _, address = (
+            await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        self._listening[asyncio.create_task(self._accept(listener, context, tls))] = listener
+        return int(listener.getsockname()[1])
 
-    def _connected(self, context: Context, wire: Wire) -> None:
-        limits = self._limits
-        crowded = len(self._tasks) >= limits.connections
-        if crowded or self._stopping or self._by_address[wire.peer] >= limits.connections_per_address:
-            _log.warning("connection of %s refused: too many", wire.peer)
-            wire.write(status(b"*", b"BYE", "too-many-connections", "LIMIT"))
-            wire.close()
+    async def _accept(self, listener: socket.socket, context: Context, tls: ssl.SSLContext | None) -> None:
+        """Take connections. Caps are held before TLS: a handshake is the dearest thing a stranger can ask for."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, address = await loop.sock_accept(listener)
+            except OSError as error:  # no file descriptors left, most often: those in use will be closed
+                _log.error("no connection can be taken: %s", error)
+                await asyncio.sleep(ACCEPT_PAUSE)
+                continue
+            peer = str(address[0])
+            if len(self._tasks) >= self._limits.connections or (
+                self._by_address[peer] >= self._limits.connections_per_address
+            ):
+                _log.warning("connection of %s refused: too many", peer)
+                self._refuse(client, speak=tls is None)
+                continue
+            self._by_address[peer] += 1
+            wire = Wire(peer)
+            task = loop.create_task(self._serve(client, context, wire, tls))
+            self._tasks[task] = wire
+            task.add_done_callback(self._ended)
+
+    @staticmethod
+    def _refuse(client: socket.socket, *, speak: bool) -> None:
+        with client, contextlib.suppress(OSError):
+            if speak:
+                client.send(status(b"*", b"BYE", "too-many-connections", "LIMIT"))
+
+    async def _serve(self, client: socket.socket, context: Context, wire: Wire, tls: ssl.SSLContext | None) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: wire, client, ssl=tls, ssl_handshake_timeout=self._limits.handshake_seconds if tls else None
+            )
+        except (OSError, ssl.SSLError) as error:
+            _log.info("no connection with %s: %s", wire.peer, error)
+            client.close()
             return
-        self._by_address[wire.peer] += 1
-        task = asyncio.get_running_loop().create_task(Connection(context, wire).serve())
-        self._tasks[task] = wire
-        task.add_done_callback(self._ended)
+        await Connection(context, wire).serve()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         wire = self._tasks.pop(task)
         self._by_address[wire.peer] -= 1
-        if not self._by_address[wire.peer]:
+        if self._by_address[wire.peer] <= 0:
             del self._by_address[wire.peer]
 
     @property
@@ -128,9 +162,11 @@ class ImapServer:
 
     async def stop(self, grace: float = 5.0) -> None:
         """Take no more connections, say BYE to clients, wait up to ``grace`` seconds, then close what is left."""
-        self._stopping = True
-        for server in self._servers:
-            server.close()
+        for accepting, listener in self._listening.items():
+            accepting.cancel()
+            await asyncio.wait([accepting])
+            listener.close()
+        self._listening.clear()
         tasks = dict(self._tasks)
         for wire in tasks.values():
             wire.end()
@@ -142,7 +178,6 @@ class ImapServer:
                 wire.abort()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
-        self._servers.clear()
         if self._hub is not None:
             self._hub.close()
             self._hub = None

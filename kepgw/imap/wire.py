@@ -24,8 +24,7 @@ class Closed(Exception):
 class Wire(asyncio.Protocol):
     """The connection of one client."""
 
-    def __init__(self, connected: Callable[["Wire"], None]) -> None:
-        self._connected = connected
+    def __init__(self, peer: str) -> None:
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._scanned = 0  # octets of the buffer known to hold no line end
@@ -34,21 +33,16 @@ class Wire(asyncio.Protocol):
         self._reading = True
         self._ended = False
         self._stopping = False
-        self.peer = ""
+        self.peer = peer
         self.secure = False
 
     # what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there, over TLS when the listener is."""
-        first = self._transport is None
+        """A client is there."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH)
-        if first:
-            peer = transport.get_extra_info("peername")
-            self.peer = peer[0] if isinstance(peer, tuple) else "local"
-            self.secure = transport.get_extra_info("ssl_object") is not None
-            self._connected(self)
+        self.secure = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, data: bytes) -> None:
         """Octets of the client."""

@@ -150,6 +150,31 @@ def select_rows(tx: Tx, mailbox: int, uids: Sequence[int], columns: Sequence[str
     return found
 
 
+def fitting(tx: Tx, mailbox: int, uids: Sequence[int], columns: Sequence[str], octets: int) -> int:
+    """How many of ``uids``, from the first, can be selected with ``columns`` within ``octets``; at least one.
+
+    Rendered columns are small beside most messages, but a message may be all header.
+    """
+    first, last = uids[0], uids[-1]
+    total = tx.row(
+        "SELECT coalesce(sum(size), 0) FROM mail WHERE mailbox = ? AND uid BETWEEN ? AND ?", mailbox, first, last
+    )
+    if total is None or total[0] <= octets:
+        return len(uids)
+    lengths = " + ".join(column if column.startswith("length") else f"length({column})" for column in columns) or "0"
+    for count, uid in enumerate(uids):
+        row = tx.row(
+            f"SELECT {lengths} FROM mail m JOIN content c ON c.month = m.month AND c.id = m.content"
+            " WHERE m.mailbox = ? AND m.uid = ?",
+            mailbox,
+            uid,
+        )
+        octets -= row[0] if row else 0
+        if octets < 0:
+            return max(count, 1)
+    return len(uids)
+
+
 def merged(current: str, mode: str, flags: frozenset[str]) -> str:
     """The flags after a STORE: ``mode`` "" replaces, "+" adds, "-" removes.
 

@@ -1,6 +1,7 @@
 """Clients that mean harm: bounded memory and time, right answers."""
 
 import asyncio
+import contextlib
 import resource
 
 import pytest
@@ -160,7 +161,9 @@ async def test_silence_ends_the_connection(world):
 async def test_connections_of_one_address_are_capped(world):
     await world.serve(connections_per_address=3)
     clients = [await world.client(login=False) for _ in range(3)]
-    await world.client(login=False)
+    with pytest.raises(ConnectionError):  # not even a handshake
+        await world.client(login=False)
+    await world.client(login=False, plain=True)
     assert world.greeting == b"* BYE [LIMIT] Too many connections; close some or try again later\r\n"
     await clients[0].run(b"LOGOUT")
     assert await clients[0].ended() == b""
@@ -205,3 +208,36 @@ async def test_a_client_that_reads_nothing_holds_up_nobody(served):
     await other.ok(b"SELECT INBOX")
     for _ in range(50):
         await other.ok(b"NOOP")
+
+
+async def test_messages_that_are_all_header_are_read_one_by_one(served, monkeypatch):
+    monkeypatch.setattr("kepgw.imap.fetch.RENDERED", 1_000)
+    monkeypatch.setattr("kepgw.imap.search.RENDERED", 1_000)
+    for _ in range(5):
+        await served.deliver(b"Subject: " + b"x" * 900 + b"\r\n\r\n", kind="mail")
+    client = await served.client()
+    await client.ok(b"SELECT INBOX")
+    lines = await client.ok(b"FETCH 1:* BODY[HEADER]")
+    assert [b"FLAGS (\\Seen \\Recent)" in line for line in lines] == [True] * 5
+    assert await client.ok(b"SEARCH SUBJECT xxx") == [b"* SEARCH 1 2 3 4 5\r\n"]
+
+
+async def test_a_header_without_end_is_not_taken(served):
+    client = await served.client()
+    client.send(b"a APPEND Taslaklar {1100000+}\r\n" + b"x: y\r\n" * 183_333 + b"z:" + b"\r\n")
+    assert await client.line() == b"a NO [LIMIT] The header of the message is too long\r\n"
+
+
+async def test_a_client_that_never_shakes_hands_is_left(world):
+    await world.serve(handshake_seconds=0.05)
+    reader, _ = await asyncio.open_connection("127.0.0.1", world.port)
+    assert await reader.read() == b""
+    await world.server.until(0)
+
+
+async def test_speaking_without_tls_to_the_tls_port(served):
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(b"a LOGIN x y\r\n")
+    with contextlib.suppress(ConnectionError):
+        assert b"OK" not in await reader.read()
+    await served.server.until(0)
