@@ -1,14 +1,14 @@
 """The error tree.
 
-    KepError                  every error of ours; its text is the private reason, for the log only
-    ├── FormatError           octets from outside that are not what they should be
-    ├── ConfigurationError    a setting, key or file is missing or unusable; the text says what to do
-    ├── SignatureInvalid      a signature, digest, token or certificate does not hold
-    ├── StampUnavailable      no time-stamp authority answered: try again later
-    ├── SigningUnavailable    no valid process certificate or key: nothing may be signed
-    ├── StoreError            the store could not do its work
-    │   └── StoreFull         no room left: 452 4.3.1 on the wire, never 5xx
-    └── Refusal               a rule refuses the input (kepgw.refusals); carries what goes on the wire
+KepError                  every error of ours; its text is the private reason, for the log only
+├── FormatError           octets from outside that are not what they should be
+├── ConfigurationError    a setting, key or file is missing or unusable; the text says what to do
+├── SignatureInvalid      a signature, digest, token or certificate does not hold
+├── StampUnavailable      no time-stamp authority answered: try again later
+├── SigningUnavailable    no valid process certificate or key: nothing may be signed
+├── StoreError            the store could not do its work
+│   └── StoreFull         no room left: 452 4.3.1 on the wire, never 5xx
+└── Refusal               a rule refuses the input (kepgw.refusals); carries what goes on the wire
 """
 
 

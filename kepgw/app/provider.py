@@ -38,6 +38,7 @@ from kepgw.trust.tls import client_context, server_context
 from kepgw.web.health import HealthServer
 
 GRACE = 10.0  # seconds that a stop may take
+LOCK_WAIT = 3.0  # seconds
 
 _log = structlog.get_logger("kepgw.provider")
 
@@ -101,7 +102,7 @@ class Provider:
 
     async def start(self) -> None:
         """Open the store, start the signing processes, then listen."""
-        self._lock.take()
+        await asyncio.to_thread(self._lock.take, LOCK_WAIT)  # a command may be at work for a moment
         try:
             await self._start_back()
             await self._start_front()
@@ -211,7 +212,7 @@ async def _stop(stop: Callable[[], Awaitable[None]], grace: float) -> None:
     try:
         async with asyncio.timeout(max(grace, 1.0)):
             await stop()
-    except Exception as error:  # noqa: BLE001  (said in the log; the next part is stopped all the same)
+    except Exception as error:
         _log.warning("stopping failed", error=f"{type(error).__name__}: {error}")
 
 
@@ -277,10 +278,12 @@ async def serve(config: Config) -> int:
         loop.add_signal_handler(number, ended.set)
     await provider.start()
     control = ControlServer(Admin(provider.store, config, now), config.directory / "control.sock")
-    await control.start()
-    _log.info("ready", domain=config.provider.domain)
-    await ended.wait()
-    _log.info("stopping")
-    await control.stop()
-    await provider.stop()
+    try:
+        await control.start()
+        _log.info("ready", domain=config.provider.domain)
+        await ended.wait()
+        _log.info("stopping")
+    finally:
+        await control.stop()
+        await provider.stop()
     return 0

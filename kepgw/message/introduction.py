@@ -89,18 +89,20 @@ def dispatch_introduction(
 
 
 def receipt_introduction(
-    title_tr: str, title_en: str, rows: Sequence[tuple[str, str, str]], development: bool
+    turkish: tuple[str, Sequence[tuple[str, str]]],
+    english: tuple[str, Sequence[tuple[str, str]]],
+    development: bool,
 ) -> tuple[str, str]:
-    """Text and html for a receipt: titles, and rows of Turkish label, English label and value."""
+    """Text and html for a receipt: for each language a title, and rows of label and value."""
     sections = [
         _Section(
             language,
             clean(title),
             text("introduction-receipt-lead", language),
-            tuple((clean(row[index]), _lines(row[2])) for row in rows),
+            tuple((clean(label), _lines(value)) for label, value in rows),
             development,
         )
-        for index, (language, title) in enumerate(zip(LANGUAGES, (title_tr, title_en), strict=True))
+        for language, (title, rows) in zip(LANGUAGES, (turkish, english), strict=True)
     ]
     return _written(sections)
 
