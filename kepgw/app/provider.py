@@ -157,7 +157,7 @@ class Provider:
         submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready)
         anchors = load_anchors(config.trust.anchors)
         reception = ReceptionCounter(self.store, self.peers, anchors, relay_settings(config), now, self.ready)
-        logins = Logins(self.store)
+        logins = Logins(self.store, config.limits.login_checks)
         shared: dict[str, Any] = {
             "hostname": config.hostname,
             "spool_folder": self._spool,

@@ -14,7 +14,7 @@ from kepgw.accounts import passwords
 from kepgw.store.accounts import Operator, operator_by_login
 from kepgw.store.engine import Change, Store
 
-HASHES_AT_ONCE: Final = 2
+CHECKS_AT_ONCE: Final = 2
 REMEMBERED: Final = 4096  # logins whose password was found right a short while ago
 REMEMBERED_SECONDS: Final = 300.0  # mail clients log in many times a minute
 
@@ -22,9 +22,9 @@ REMEMBERED_SECONDS: Final = 300.0  # mail clients log in many times a minute
 class Logins:
     """Checks passwords against the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, checks_at_once: int = CHECKS_AT_ONCE) -> None:
         self._store = store
-        self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._hashing = asyncio.Semaphore(checks_at_once)
         self._secret = secrets.token_bytes(32)
         self._remembered: dict[bytes, float] = {}
         self._forget_all = store.subscribe(self._on_change)
