@@ -1,5 +1,6 @@
 """One connection from greeting to end: commands are read whole, literals and all, and performed one by one."""
 
+import asyncio
 import logging
 import re
 from typing import Final, NamedTuple
@@ -31,6 +32,7 @@ class Connection:
         self._wire = wire
         self.session = Session(context, wire, secure=wire.secure, remote=wire.peer)
         self._bad = 0
+        self._login_by = asyncio.get_running_loop().time() + context.limits.login_seconds
 
     async def serve(self) -> None:
         """Greet and answer until one side ends it. Raises nothing but what ends a program."""
@@ -56,8 +58,9 @@ class Connection:
 
     @property
     def _seconds(self) -> float:
-        limits = self._context.limits
-        return limits.login_seconds if self.session.operator_or_none is None else limits.idle_seconds
+        if self.session.operator_or_none is None:  # NOOP and failed logins do not buy more time
+            return max(self._login_by - asyncio.get_running_loop().time(), 0.0)
+        return self._context.limits.idle_seconds
 
     async def _turn(self) -> bool:
         """One command; False when it was the last."""

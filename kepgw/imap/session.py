@@ -32,7 +32,7 @@ class Limits:
     line_before_login: int = 8 * 1024
     message: int = 36 * 1024 * 1024  # octets of an APPEND
     handshake_seconds: float = 20.0  # for TLS
-    login_seconds: float = 60.0  # between two commands before login
+    login_seconds: float = 60.0  # from the connection to the login
     idle_seconds: float = 1800.0  # RFC 3501 5.4: at least 30 minutes
     literal_seconds: float = 300.0  # between two pieces of a literal
     connections: int = 10_000

@@ -89,7 +89,7 @@ class Wire(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _more(self, seconds: float) -> None:
+    async def _more(self, deadline: float) -> None:
         if self._ended:
             raise Closed
         if self._stopping:
@@ -99,7 +99,7 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(deadline):
                 await self._waiter
         except TimeoutError:
             raise Bye("autologout") from None
@@ -111,6 +111,7 @@ class Wire(asyncio.Protocol):
 
         Raises Closed, and Bye for a line over ``limit`` octets or none in ``seconds``.
         """
+        deadline = asyncio.get_running_loop().time() + seconds  # for the whole line: one octet a minute is no line
         while True:
             end = self._buffer.find(b"\n", self._scanned)
             if end >= limit or (end < 0 and len(self._buffer) >= limit):
@@ -120,12 +121,13 @@ class Wire(asyncio.Protocol):
             self._scanned = len(self._buffer)
             if until is not None and until():
                 return None
-            await self._more(seconds)
+            await self._more(deadline)
 
     async def octets(self, count: int, seconds: float) -> bytes:
         """Some octets of a literal, at least one and at most ``count``. Raises Closed or Bye."""
+        deadline = asyncio.get_running_loop().time() + seconds
         while not self._buffer:
-            await self._more(seconds)
+            await self._more(deadline)
         return self._take(min(count, len(self._buffer)))
 
     def _take(self, count: int) -> bytes:

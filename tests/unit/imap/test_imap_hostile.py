@@ -155,7 +155,20 @@ async def test_bad_commands_in_a_row_end_the_connection(world):
 async def test_silence_ends_the_connection(world):
     await world.serve(login_seconds=0.05)
     client = await world.client(login=False)
-    assert await client.line() == b"* BYE Logged out: nothing was sent for too long\r\n"
+    assert await client.line() == b"* BYE Logged out: no complete command came for too long\r\n"
+
+
+async def test_nothing_buys_time_before_login(world):
+    await world.serve(login_seconds=0.3)
+    client = await world.client(login=False)
+    answer = asyncio.create_task(client.line())
+    while not (await asyncio.wait([answer], timeout=0.01))[0]:
+        client.send(b"x")
+    assert answer.result() == b"* BYE Logged out: no complete command came for too long\r\n"
+    client = await world.client(login=False)
+    while (lines := await client.run(b"NOOP"))[-1].startswith(b"t"):
+        pass
+    assert lines[0].startswith(b"* BYE")
 
 
 async def test_connections_of_one_address_are_capped(world):
