@@ -4,7 +4,6 @@ Small messages stay in memory; larger ones go to an unlinked file in the spool f
 leaves nothing behind and memory stays bounded.
 """
 
-import contextlib
 import errno
 import mmap
 import os
@@ -78,7 +77,6 @@ class Spool:
         """Let go of memory and file; safe to call twice."""
         if self._map is not None:
             with suppress(BufferError):  # somebody still looks at it: it goes with the last look
-                with contextlib.suppress(BufferError):  # somebody still looks at it: it ends with the last look
                 self._map.close()
             self._map = None
         if self._file is not None:
