@@ -14,7 +14,7 @@ from kepgw.message.rendering import Rendered, render
 from kepgw.store import reading
 from kepgw.store.engine import Tx
 from kepgw.store.ids import month_of, new_id
-from kepgw.store.mailboxes import ARCHIVE, EVIDENCE, INBOX, SENT, Mailbox, MailboxProblem, deliver
+from kepgw.store.mailboxes import EVIDENCE, INBOX, SENT, Mailbox, MailboxProblem, deliver, is_archive
 from kepgw.store.octets import ContentRef, Span, put_blob, put_content
 from kepgw.store.spool import Spool
 
@@ -52,7 +52,7 @@ async def _target(session: Session, arguments: Append) -> Mailbox:
     if mailbox.name in {INBOX, EVIDENCE}:
         # they hold what the provider delivered: a forged dispatch or receipt there would mislead its reader
         raise Problem("mailbox-provider-only", "CANNOT")
-    if mailbox.name == ARCHIVE:
+    if is_archive(mailbox):
         session.require(Right.ARCHIVE, "no-archive-right")
     if arguments.size == 0:
         raise Problem("message-empty", "CANNOT")

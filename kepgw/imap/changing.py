@@ -11,7 +11,7 @@ from kepgw.imap.session import Session
 from kepgw.imap.view import View, flags_text
 from kepgw.store import reading
 from kepgw.store.engine import Tx
-from kepgw.store.mailboxes import ARCHIVE, EVIDENCE, INBOX, Mailbox, MailboxProblem
+from kepgw.store.mailboxes import EVIDENCE, INBOX, Mailbox, MailboxProblem, is_archive
 
 # what may be put (back) into folders that hold what the provider delivered: a forged dispatch there would mislead
 DELIVERED: Final[dict[str, frozenset[str]]] = {
@@ -65,7 +65,7 @@ async def copy(session: Session, arguments: Copy, *, uid: bool, move: bool) -> s
         view = session.writable
         session.require(Right.DELETE, "no-delete-right")
     target = await session.mailbox(arguments.mailbox, "TRYCREATE")
-    if target.name == ARCHIVE:
+    if is_archive(target):
         session.require(Right.ARCHIVE, "no-archive-right")
     if move and target.id == view.id:
         raise Problem("mailbox-same", "CANNOT")

@@ -51,6 +51,11 @@ class Mailbox(NamedTuple):
     subscribed: int  # 0 or 1
 
 
+def is_archive(mailbox: Mailbox) -> bool:
+    """Whether putting mail there is archiving, which takes a right of its own."""
+    return mailbox.name == ARCHIVE or mailbox.name.startswith(ARCHIVE + "/")
+
+
 class MailboxProblem(Exception):
     """A change of mailboxes that cannot be done: the response code of RFC 5530, and the key of the text about it."""
 

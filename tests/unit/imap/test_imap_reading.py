@@ -139,7 +139,10 @@ async def test_without_the_right_nothing_is_deleted(served):
     assert b"* OK [PERMANENTFLAGS (\\Answered \\Flagged \\Seen \\Draft \\*)] Flags\r\n" in lines
     for command in (b"STORE 1 +FLAGS (\\Deleted)", b"EXPUNGE", b"UID EXPUNGE 1", b"MOVE 1 Taslaklar", b"DELETE x"):
         assert b"[NOPERM]" in await client.no(command)
-    assert b"[NOPERM]" in await client.no(b"COPY 1 Ar&AV8-iv")
+    await client.ok(b"CREATE Ar&AV8-iv/2026")
+    for archive in (b"Ar&AV8-iv", b"Ar&AV8-iv/2026"):
+        assert b"[NOPERM]" in await client.no(b"COPY 1 " + archive)
+        assert b"[NOPERM]" in await client.no(b"APPEND " + archive + b" {3}")
     await client.ok(b"CLOSE")
     assert b"MESSAGES 1" in (await client.ok(b"STATUS INBOX (MESSAGES)"))[0]
 
