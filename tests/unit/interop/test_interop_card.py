@@ -1,0 +1,96 @@
+"""Cards: what is written is read, and what a hostile card may not say."""
+
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from interop_house import HS91
+
+from kepgw.errors import ConfigurationError
+from kepgw.interop.card import MAX_CARD, read_card, write_card
+
+
+@pytest.fixture(scope="module")
+def card(identities):
+    return identities.card(HS91)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"name": 'Çağrı "KEP" A.Ş. \\ Ltd.'},
+        {"name": "kep'ler = [x] # y"},
+        {"domains": (HS91, "tuzel." + HS91), "service_address": "kep@tuzel." + HS91},
+        {"relay_host": "2001:db8::1"},
+        {"relay_host": "relay.hs91.kep.tr", "relay_port": 65535},
+    ],
+)
+def test_round_trip(card, changes):
+    changed = replace(card, **changes)
+    assert read_card(write_card(changed)) == changed
+
+
+@settings(max_examples=100, deadline=None)
+@given(name=st.text(min_size=1, max_size=60))
+def test_any_name_makes_toml_with_that_name_and_nothing_else(identities, name):
+    name = name.encode("utf-8", "replace").decode()
+    document = tomllib.loads(write_card(replace(identities.card(HS91), name=name)))
+    assert document["name"] == name
+    assert set(document) == {
+        "kepgw_card", "domain", "name", "domains", "service_address", "profile", "process_certificates", "relay",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("kepgw_card = 1", "kepgw_card = 2", "no provider card"),
+        ("kepgw_card = 1", "", "no provider card"),
+        ('domain = "hs91.kep.tr"', "domain = 91", "domain is missing"),
+        ('domain = "hs91.kep.tr"', 'domain = "timer"', "not that of a provider"),  # a lane of the queue
+        ('domain = "hs91.kep.tr"', 'domain = "kep.tr"', "not that of a provider"),
+        ('domains = ["hs91.kep.tr"]', "domains = []", "do not name its own"),
+        ('domains = ["hs91.kep.tr"]', 'domains = ["hs91.kep.tr", "hs92.kep.tr"]', "not under its own"),
+        ('domains = ["hs91.kep.tr"]', 'domains = ["hs91.kep.tr", "xhs91.kep.tr"]', "not under its own"),
+        ('domains = ["hs91.kep.tr"]', "domains = [1, {a = 2}]", "do not name its own"),
+        ('"kep@hs91.kep.tr"', '"kep@hs92.kep.tr"', "not in its domains"),
+        ('"kep@hs91.kep.tr"', '"hs91.kep.tr"', "not a KEP address"),
+        ('"kep@hs91.kep.tr"', '"kep\\r\\nRCPT@hs91.kep.tr"', "not a KEP address"),
+        ('name = "hs91.kep.tr"', 'name = "a\\nb"', "name is empty"),
+        ('name = "hs91.kep.tr"', 'name = ""', "name is empty"),
+        ("port = 2525", "port = 0", "not a port"),
+        ("port = 2525", "port = 65536", "not a port"),
+        ("port = 2525", "port = true", "port is missing"),
+        ("port = 2525", "port = 25.0", "port is missing"),
+        ('host = "127.0.0.1"', 'host = "a b"', "relay.host"),
+        ('host = "127.0.0.1"', 'host = "-oProxyCommand=x"', "relay.host"),
+        ("[relay]", "[other]", "relay is missing"),
+        ('profile = "tr-kep"', 'profile = "pec"', "wants profile"),
+        ('profile = "tr-kep"', "profile = []", "wants profile"),
+        ("MII", "MIX", "readable certificate"),
+        ("MII", "###", "readable certificate"),
+    ],
+)
+def test_hostile_cards(card, old, new, says):
+    text = write_card(card)
+    assert old in text
+    with pytest.raises(ConfigurationError, match=says):
+        read_card(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "a = [" * 50_000, "x = " + "[" * 100_000, "\0", "kepgw_card = 1\n" * 2, "#" * (MAX_CARD + 1)]
+)
+def test_what_is_no_card_at_all(text):
+    with pytest.raises(ConfigurationError):
+        read_card(text)
+
+
+def test_a_card_without_certificates(card):
+    with pytest.raises(ConfigurationError, match="no process certificate"):
+        read_card(write_card(replace(card, process_chain=())).replace("[\n,\n]", "[]"))
+    with pytest.raises(ConfigurationError, match="readable certificate"):
+        read_card(write_card(card).replace("process_certificates = [", "process_certificates = [1, "))
