@@ -291,6 +291,8 @@ class _Entry:
         account = account_by_address(tx, address) if provider == self._domain else None
         if provider == self._domain and account is None:
             raise Refusal("unknown-recipient", address, recipient=address)
+        if account is not None and not account.receives:
+            raise Refusal("recipient-closed", address, recipient=address)
         return Recipient(
             ordinal,
             address,
