@@ -5,7 +5,7 @@ import re
 from kepgw.accounts.rights import Right
 from kepgw.imap import grammar_command as commands
 from kepgw.imap.grammar import MailboxName
-from kepgw.imap.responses import Problem
+from kepgw.imap.responses import BadCommand, Problem
 from kepgw.imap.session import Session
 from kepgw.imap.view import View
 from kepgw.store import mailboxes
@@ -172,6 +172,8 @@ def _levels_above(name: str) -> list[str]:
 
 async def lsub(session: Session, arguments: commands.List) -> str:
     r"""LSUB: subscribed names, and with ``%`` their levels above as \Noselect (RFC 3501 6.3.9)."""
+    if arguments.selection or arguments.many or arguments.returns is not None:
+        raise BadCommand("bad-command", reason="LSUB takes no options")
     account = session.account
     boxes = await session.context.store.read(lambda tx: mailboxes.listed(tx, account))
     subscribed = {box.name for box in boxes if box.subscribed}
