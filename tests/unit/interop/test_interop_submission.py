@@ -143,7 +143,8 @@ async def test_recipients_refused_before_data_are_named_in_one_evidence_11(house
         (original(body=b"a\0b"), "nul-octet"),
         (original(body=b"x" * 999), "line-too-long"),
         (b"no header at all\r\n", "bad-header"),
-        (b"\r\n", "from-header"),
+        (b"\r\n", "bad-header"),
+        (original().replace(b"From", b"X-From"), "from-header"),
     ],
 )
 async def test_a_message_refused_whole_is_kept_and_proved(house, ali, octets, key):
