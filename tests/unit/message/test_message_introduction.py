@@ -56,7 +56,10 @@ def test_many_recipients_are_counted() -> None:
     "evil", ["<script>alert(1)</script>", '"><img src="http://x/y.png">', "a\r\nb\0\x1b[31m", "&amp;", "{provider}"]
 )
 def test_values_are_text_and_nothing_else(evil: str) -> None:
-    for text, html in (dispatch(subject=evil), receipt_introduction(evil, evil, [(evil, evil, evil)], True)):
+    for text, html in (
+        dispatch(subject=evil),
+        receipt_introduction((evil, [(evil, evil)]), (evil, [(evil, evil)]), True),
+    ):
         page = Page(html)
         assert page.tags <= ALLOWED
         assert page.attributes <= {"style", "lang", "charset", "scope"}
@@ -70,10 +73,10 @@ def test_values_are_text_and_nothing_else(evil: str) -> None:
 
 
 def test_development_is_marked_in_both_languages_and_forms() -> None:
-    for form in (*dispatch(development=True), *receipt_introduction("Teslim", "Delivery", [], True)):
+    for form in (*dispatch(development=True), *receipt_introduction(("Teslim", []), ("Delivery", []), True)):
         assert "GELİŞTİRME" in form
         assert "DEVELOPMENT" in form
-    for form in (*dispatch(), *receipt_introduction("Teslim", "Delivery", [], False)):
+    for form in (*dispatch(), *receipt_introduction(("Teslim", []), ("Delivery", []), False)):
         assert "GELİŞTİRME" not in form
 
 
@@ -82,7 +85,9 @@ def test_an_empty_subject_is_said_to_be_empty() -> None:
 
 
 def test_a_receipt_shows_its_rows() -> None:
-    text, html = receipt_introduction("Teslim delili", "Delivery", [("Alıcı", "Recipient", "b@x\nc@x")], False)
+    text, html = receipt_introduction(
+        ("Teslim delili", [("Alıcı", "b@x\nc@x")]), ("Delivery", [("Recipient", "b@x\nc@x")]), False
+    )
     assert "Alıcı: b@x\n       c@x" in text
     assert "Recipient: b@x" in text
     assert "b@x<br>c@x" in html

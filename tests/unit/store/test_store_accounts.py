@@ -122,7 +122,7 @@ async def test_few_passwords_are_hashed_at_a_time(store, ali, monkeypatch):
     async def to_thread(function, *arguments):
         at_once[0] += 1
         most[0] = max(most[0], at_once[0])
-        if at_once[0] == login.HASHES_AT_ONCE:
+        if at_once[0] == login.CHECKS_AT_ONCE:
             loop.call_soon(full.set)
         await go.wait()
         at_once[0] -= 1
@@ -134,7 +134,7 @@ async def test_few_passwords_are_hashed_at_a_time(store, ali, monkeypatch):
     await full.wait()
     go.set()
     assert await asyncio.gather(*tries) == [None] * 8
-    assert most[0] == login.HASHES_AT_ONCE
+    assert most[0] == login.CHECKS_AT_ONCE
 
 
 async def test_what_no_password_can_be_is_only_wrong(store, ali):
