@@ -235,13 +235,13 @@ async def test_an_evidence_identifier_used_for_two_dispatches(house, bench, ayse
     assert await refused(house, octets, AYSE) == "envelope-invalid"
 
 
-@pytest.mark.parametrize("t0", [datetime(2001, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(days=2)])
 async def test_an_evidence_10_that_speaks_of_no_octets(house, bench, ayse, monkeypatch):
     monkeypatch.setattr(cardinality, "check", lambda evidence: None)
     octets = sealed(bench, case(OCTETS, digest=b""), OCTETS)
     assert await refused(house, octets, AYSE) in {"envelope-invalid", "not-an-envelope"}
 
 
+@pytest.mark.parametrize("t0", [datetime(2001, 1, 1, tzinfo=UTC), datetime.now(UTC) + timedelta(days=2)])
 async def test_a_time_that_cannot_be(house, bench, ayse, t0):
     assert await refused(house, sealed(bench, case(OCTETS, t0=t0), OCTETS), AYSE) == "envelope-invalid"
 
