@@ -43,14 +43,17 @@ class Demonstration:
         self.veli = self.there.account("veli.ozturk", "Veli Öztürk")
         self.many_here = [self.here.account(f"memur{number}", name) for number, name in enumerate(NAMES, 1)]
         self.many_there = [
-            self.there.account(f"uye{number}@dernek.{self.there.domain}", name) for number, name in enumerate(NAMES[:-1], 1)
+            self.there.account(f"uye{number}@dernek.{self.there.domain}", name)
+            for number, name in enumerate(NAMES[:-1], 1)
         ]
         self.blind = self.there.account("gizli", "Gizli Alıcı")
         self.here.peer_with(self.there)
         self.there.peer_with(self.here)
         roots = [node.folder / "keys" / "root.pem" for node in (self.here, self.there)]
         self.judges = Judges(roots)
-        say(f"two providers run: {self.here.domain} on base port {self.here.base}, {self.there.domain} on {self.there.base}")
+        say(
+            f"two providers run: {self.here.domain} on base port {self.here.base}, {self.there.domain} on {self.there.base}"
+        )
 
     def plain(self) -> str:
         """A plain message from Ali to Veli; Veli reads it."""
@@ -82,9 +85,7 @@ class Demonstration:
 
     def reply(self, original_id: str) -> None:
         """Veli answers."""
-        message = compose(
-            self.veli, [self.ali], "Re: İlk KEP iletisi", "Aldım, teşekkürler.\n", reply_to=original_id
-        )
+        message = compose(self.veli, [self.ali], "Re: İlk KEP iletisi", "Aldım, teşekkürler.\n", reply_to=original_id)
         self.there.send(message, self.veli, [self.ali])
         self._arrived(self.here, self.ali, message, 1)
         self._evidence(self.veli, message, {ACCEPTED: 1, RELAYED: 1, DELIVERED: 1, READ: 1}, node=self.there)

@@ -3,6 +3,7 @@
 For the demonstration and the scenario tests: everything goes through the `kepgw` command, SMTP and IMAP, as for a user.
 """
 
+import base64
 import email
 import imaplib
 import json
@@ -159,9 +160,13 @@ class Node:
         client.login(address, PASSWORD)
         return client
 
-    def send(self, message: EmailMessage | bytes, sender: str, recipients: Iterable[str]) -> dict[str, tuple[int, bytes]]:
+    def send(
+        self, message: EmailMessage | bytes, sender: str, recipients: Iterable[str]
+    ) -> dict[str, tuple[int, bytes]]:
         """Submit a message; the refused recipients."""
-        octets = message if isinstance(message, bytes) else message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+        octets = (
+            message if isinstance(message, bytes) else message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+        )
         with self.smtp(sender) as client:
             return client.sendmail(sender, list(recipients), octets, mail_options=["BODY=8BITMIME"])
 
@@ -258,8 +263,6 @@ def utf7(name: str) -> str:
 
     def shifted(found: re.Match[str]) -> str:
         coded = found[0].encode("utf-16-be")
-        import base64
-
         return "&" + base64.b64encode(coded).decode().rstrip("=").replace("/", ",") + "-"
 
     return re.sub(r"[^\x20-\x7e]+", shifted, name.replace("&", "&-"))

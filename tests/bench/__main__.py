@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -21,12 +22,11 @@ from pathlib import Path
 
 from kepgw.app.config import load
 from kepgw.trust.keys import load_key
-
 from tests.bench.load import submit
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from laboratory import PASSWORD, Node, free_base  # noqa: E402
+from laboratory import PASSWORD, Node, free_base, kepgw
 
 PROCESS_SIGNATURES = 5  # evidence 10 and 40, dispatch, two receipts
 STAMPS = 3  # evidence 10 and 40, dispatch
@@ -104,11 +104,8 @@ def measure(algorithm: str, size: str, runs: int, folder: Path) -> dict[str, flo
     octets, count, connections = SIZES[size]
     cores = os.cpu_count() or 1
     node = Node(folder / f"{algorithm}-{octets}", "hs90.kep.tr", free_base())
-    subprocess.run(
-        [sys.executable, "-m", "kepgw.app.cli", "init", str(node.folder), "--provider", node.domain, "--dev"]
-        + ["--base-port", str(node.base), "--algorithm", algorithm],
-        check=True,
-        capture_output=True,
+    kepgw(
+        "init", node.folder, "--provider", node.domain, "--dev", "--base-port", str(node.base), "--algorithm", algorithm
     )
     sender, recipient = node.account("ali"), node.account("veli")
     result = folder / f"{algorithm}-{octets}.json"
@@ -150,14 +147,13 @@ def measure(algorithm: str, size: str, runs: int, folder: Path) -> dict[str, flo
         "250 p99 ms": 1000 * latencies[len(latencies) * 99 // 100],
         "lag p99 ms": own["lag_p99_ms"],
         "lag max ms": own["lag_max_ms"],
+        "idle MiB": own["rss_idle_mib"],
         "rss MiB": own["rss_mib"],
         "worker MiB": own["worker_rss_mib"],
     }
 
 
 def _answers(port: int) -> bool:
-    import socket
-
     try:
         with socket.create_connection(("127.0.0.1", port), 1):
             return True
@@ -181,7 +177,8 @@ def main() -> int:
                 if not rows:
                     print("  ".join(f"{name:>10}" for name in row), flush=True)
                 rows.append(row)
-                print("  ".join(f"{v:>10.2f}" if isinstance(v, float) else f"{v:>10}" for v in row.values()), flush=True)
+                shown = (f"{each:>10.2f}" if isinstance(each, float) else f"{each:>10}" for each in row.values())
+                print("  ".join(shown), flush=True)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0

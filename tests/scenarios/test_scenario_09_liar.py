@@ -6,6 +6,10 @@ import smtplib
 from datetime import UTC, datetime
 
 import pytest
+from laboratory import compose
+from story import ACCEPTED, UNREACHED, receipts
+from test_scenario_07_duplicate import relay
+
 from kepgw.app.config import load
 from kepgw.app.provider import tools_of
 from kepgw.evidence.codes import KepCode
@@ -13,9 +17,6 @@ from kepgw.evidence.model import Entity
 from kepgw.interop.case import Case, Order
 from kepgw.interop.workshop import Bench
 from kepgw.message.rendering import render
-from laboratory import compose
-from story import ACCEPTED, UNREACHED, receipts
-from test_scenario_07_duplicate import relay
 
 
 def refused(node, sender, recipients, octets):
@@ -71,7 +72,9 @@ def test_a_dispatch_for_a_sender_of_another_provider(module_world, liar):
 
 
 def test_an_altered_original(module_world, liar):
-    original = f"From: veli@hs91.kep.tr\r\nTo: {module_world.ali}\r\nMessage-ID: <y2@x>\r\n\r\nBorc 100 TL.\r\n".encode()
+    original = (
+        f"From: veli@hs91.kep.tr\r\nTo: {module_world.ali}\r\nMessage-ID: <y2@x>\r\n\r\nBorc 100 TL.\r\n".encode()
+    )
     case = case_of("veli@hs91.kep.tr", [module_world.ali], original, "remmd.yalan-2@hs91.kep.tr")
     octets = dispatch_of(liar, case, original).replace(b"Borc 100 TL", b"Borc 900 TL")
     code, text = refused(module_world.here, "kep@hs91.kep.tr", [module_world.ali], octets)
@@ -113,7 +116,7 @@ def test_delivery_claimed_for_a_recipient_of_another_provider(make_world):
     case = case_of(world.ali, [each["address"] for each in entry["recipients"]], original, entry["remmd_id"])
     case = dataclasses.replace(case, digest=hashlib.sha256(original).digest(), ua_message_id=message["Message-ID"])
     liar = Bench(tools_of(load(world.there.folder)))
-    ours = [each["ordinal"] for each in entry["recipients"] if each["address"] == mehmet][0]
+    ours = next(each["ordinal"] for each in entry["recipients"] if each["address"] == mehmet)
     order = Order(KepCode.OKUNDU, "delil.yalan-4@hs91.kep.tr", datetime.now(UTC), ours)
     code, text = refused(world.here, "kep@hs91.kep.tr", ["kep@hs90.kep.tr"], liar.make(case, order, False).receipt)
     assert code == 554

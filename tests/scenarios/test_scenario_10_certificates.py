@@ -4,9 +4,10 @@ import smtplib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from kepgw.app.initialise import initialise
 from laboratory import KEPGW, Node, compose, free_base, run
 from story import ACCEPTED, DELIVERED, RELAYED, receipts
+
+from kepgw.app.initialise import initialise
 
 
 def test_expired_process_certificate(tmp_path):
