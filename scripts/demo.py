@@ -1,6 +1,7 @@
 """The demonstration: two providers exchange cards, then three messages travel the whole way, judged by others.
 
-Exit status 0 only if every message arrives, every evidence is there, and openssl, xmlsec1 and `kepgw verify` accept all.
+Exit status 0 only if every message arrives, every evidence is there, and openssl, xmlsec1 and `kepgw verify` accept
+all of them.
 """
 
 import email
@@ -51,9 +52,8 @@ class Demonstration:
         self.there.peer_with(self.here)
         roots = [node.folder / "keys" / "root.pem" for node in (self.here, self.there)]
         self.judges = Judges(roots)
-        say(
-            f"two providers run: {self.here.domain} on base port {self.here.base}, {self.there.domain} on {self.there.base}"
-        )
+        for node in (self.here, self.there):
+            say(f"{node.domain} runs on base port {node.base}")
 
     def plain(self) -> str:
         """A plain message from Ali to Veli; Veli reads it."""
