@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from kepgw.store.engine import Tx
-from kepgw.store.ids import micros
+from kepgw.store.ids import micros, new_id
 from kepgw.store.octets import ContentRef
 
 INBOX: Final = "INBOX"
@@ -96,8 +96,9 @@ def create_standard(tx: Tx, account_id: int, at: datetime) -> None:
 
 def _insert(tx: Tx, account_id: int, name: str, special_use: str, at: datetime) -> None:
     tx.run(
-        "INSERT INTO mailbox (account, name, special_use, uidvalidity, uidnext, modseq, subscribed)"
-        " VALUES (?, ?, ?, ?, 1, 1, 1)",
+        "INSERT INTO mailbox (id, account, name, special_use, uidvalidity, uidnext, modseq, subscribed)"
+        " VALUES (?, ?, ?, ?, ?, 1, 1, 1)",
+        new_id(at),  # never that of a deleted one, which SQLite would give again: a session may still have it selected
         account_id,
         name,
         special_use,

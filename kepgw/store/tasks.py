@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kepgw.store.engine import Row, Tx
-from kepgw.store.ids import micros, moment
+from kepgw.store.ids import micros, moment, new_id
 
 SIGN: Final = "sign"  # lane of work that needs a signature
 TIMER: Final = "timer"  # lane of windows that end; relay work waits in the lane of its peer
@@ -62,11 +62,15 @@ _NEXT_DUE: Final = (
 
 
 def add(tx: Tx, task: Task) -> None:
-    """Put a task into the queue."""
+    """Put a task into the queue under a number that no task had before.
+
+    SQLite would give the number of a finished task again: whoever still holds that one would then finish this one.
+    """
     tx.run(
-        "INSERT INTO task (kind, month, message, dispatch, lane, due, payload, created, deadline, attempts,"
+        "INSERT INTO task (id, kind, month, message, dispatch, lane, due, payload, created, deadline, attempts,"
         " last_error, ordinal)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        new_id(task.created),
         task.kind.value,
         task.month,
         task.message,

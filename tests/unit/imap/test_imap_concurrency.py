@@ -63,7 +63,11 @@ async def test_sessions_converge(served, seed):
             await served.deliver()
         elif mirror.count or b" %d " % number not in command:
             await mirror.run(command)
-    truth = await served.store.read(lambda tx: tx.rows("SELECT uid, flags FROM mail WHERE mailbox = 1 ORDER BY uid"))
+    truth = await served.store.read(
+        lambda tx: tx.rows(
+            "SELECT uid, flags FROM mail WHERE mailbox IN (SELECT id FROM mailbox WHERE name = 'INBOX') ORDER BY uid"
+        )
+    )
     for mirror in mirrors:
         await mirror.run(b"NOOP")
         await mirror.run(b"NOOP")

@@ -114,3 +114,12 @@ def test_what_cannot_be_done_says_why(store, account, work, code):
         store.write_now(work)
     assert problem.value.code == code
     assert names(store, account) == before
+
+
+def test_the_number_of_a_deleted_mailbox_is_never_given_again(store, account):
+    """A session that has a deleted mailbox selected must not find itself in that of somebody else."""
+    other = store.write_now(lambda tx: add_account(tx, "b@hs90.kep.tr", "B", passwords.Credentials("a", "s"), AT))
+    mine = store.write_now(lambda tx: (mailboxes.create(tx, account, "x", AT), mailboxes.find(tx, account, "x"))[1])
+    store.write_now(lambda tx: mailboxes.delete(tx, account, "x"))
+    theirs = store.write_now(lambda tx: (mailboxes.create(tx, other, "y", AT), mailboxes.find(tx, other, "y"))[1])
+    assert theirs.id != mine.id

@@ -81,6 +81,17 @@ def test_only_one_finishes_a_task(store, put):
     assert read(store, tasks.queue) == []
 
 
+def test_the_number_of_a_finished_task_is_never_given_again(store, put):
+    put(task(message=1))
+    (found,) = read(store, tasks.queue)
+    store.write_now(lambda tx: tasks.finish(tx, found))
+    put(task(message=2))
+    assert not store.write_now(lambda tx: tasks.finish(tx, found))
+    store.write_now(lambda tx: tasks.postpone(tx, found, AT + MINUTE, "stale"))
+    (other,) = read(store, tasks.queue)
+    assert (other.message, other.due, other.attempts) == (2, AT, 0)
+
+
 def test_a_window_that_has_its_answer_ends_alone(store, put):
     window = task(Kind.ANSWER_WINDOW, TIMER, ordinal=1)
     others = [
