@@ -26,7 +26,7 @@ def page() -> Iterator[str]:
     yield "Made by `python scripts/print_journey.py > docs/journey.md` from `kepgw/journey/states.py`; do not edit."
     yield ""
     yield "One machine for each recipient of each dispatch. Codes of evidence: 10 accepted, 20/21 taken or"
-    yield "refused by the recipient's provider, 31 not reached, 40/41 delivered or not, 60 read."
+    yield "refused by the recipient's provider, 31 not reached, 40/41 delivered or not, 60/61 read or not in time."
     yield '31, and 41 by the sender\'s provider, say "no proof until then": a proof that comes later wins.'
     yield ""
     yield "## States"

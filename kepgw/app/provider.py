@@ -58,7 +58,6 @@ def tools_of(config: Config) -> Tools:
         development=config.provider.development,
         spelling=config.spelling,
         type_header=config.evidence.type_header,
-        delivery_status=config.evidence.delivery_status,
     )
     algorithm = config.signing.algorithm
     return Tools(
@@ -79,6 +78,11 @@ def relay_settings(config: Config) -> RelaySettings:
         window=timedelta(seconds=relay.window),
         answer_window=timedelta(seconds=relay.answer_window),
         delivery_window=timedelta(seconds=relay.delivery_window),
+        retrieval_window=(
+            timedelta(seconds=config.mailbox.retrieval_expiration_after)
+            if config.mailbox.retrieval_expiration
+            else None
+        ),
         retry_first=timedelta(seconds=relay.retry_first),
         retry_factor=relay.retry_factor,
         retry_max=timedelta(seconds=relay.retry_max),
@@ -151,9 +155,7 @@ class Provider:
         config, listen = self.config, self.config.listen
         leaf, *chain = config.keys.tls_certificates
         tls = server_context(leaf, config.keys.tls_key, chain)
-        policy = Policy(
-            content_octets=config.limits.content_octets, etebligat=config.policy.etebligat == "accept"
-        )
+        policy = Policy(content_octets=config.limits.content_octets, etebligat=config.policy.etebligat == "accept")
         submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready)
         anchors = load_anchors(config.trust.anchors)
         reception = ReceptionCounter(self.store, self.peers, anchors, relay_settings(config), now, self.ready)

@@ -164,7 +164,6 @@ class EvidenceSection(Section):
     methods: str = Field(min_length=1)
     type_header: Literal["element", "code"]
     policies: tuple[str, ...] = Field(strict=False)
-    delivery_status: bool
 
 
 class Mailbox(Section):
@@ -179,6 +178,13 @@ class Policy(Section):
     """What we take."""
 
     etebligat: Literal["refuse", "accept"]
+
+
+class Submission(Section):
+    """What a message of our own users must carry."""
+
+    require_signature: Literal["off", "warn", "require"]
+    trust_anchors: File
 
 
 class StoreSection(Section):
@@ -239,6 +245,7 @@ class Config(Section):
     evidence: EvidenceSection
     mailbox: Mailbox
     policy: Policy
+    submission: Submission
     store: StoreSection
     signing: Signing
     log: Log

@@ -29,6 +29,7 @@ _ANSWERS: Final = {
     KepCode.TESLIM: Event.PROOF_40,
     KepCode.TESLIM_EDILEMEDI: Event.PROOF_41,
     KepCode.OKUNDU: Event.PROOF_60,
+    KepCode.OKUNMADI: Event.PROOF_61,
 }
 
 

@@ -48,6 +48,7 @@ class Carrier:
             Kind.RECEIPT: duties.receipt,
             Kind.ANSWER_WINDOW: duties.answer_window,
             Kind.DELIVERY_WINDOW: duties.delivery_window,
+            Kind.RETRIEVAL_WINDOW: duties.retrieval_window,
         }
 
     async def start(self) -> None:

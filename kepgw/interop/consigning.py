@@ -37,6 +37,10 @@ EARLIEST: Final = datetime(2011, 8, 25, tzinfo=UTC)  # KEP Yönetmeliği RG 2803
 MAX_AHEAD: Final = timedelta(days=1)  # a peer's clock may be wrong, but T0 is shown and counted with
 
 
+# evidence 20 and 21 are made for all of our recipients together
+_FOR_EACH: Final = frozenset({Action.ISSUE_40, Action.AWAIT_RETRIEVAL})
+
+
 class Consignment(Arrival):
     """A dispatch of a peer on its way into the mailboxes here."""
 
@@ -165,7 +169,7 @@ class Consignment(Arrival):
         taken = advance(tx, dispatch, known, Event.TAKEN_IN, self._at)
         refused = advance(tx, dispatch, unknown, Event.UNKNOWN_HERE, self._at)
         self._answer(tx, transaction, taken, refused)
-        deliveries = [(each, tuple(a for a in actions if a is Action.ISSUE_40)) for each, actions in taken]
+        deliveries = [(each, tuple(action for action in actions if action in _FOR_EACH)) for each, actions in taken]
         carry_out(tx, message, dispatch, deliveries, self._at, self._settings, self._new_id)
 
     def _answer(

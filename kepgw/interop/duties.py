@@ -51,7 +51,12 @@ from kepgw.store.tasks import Kind, Task, add, finish
 from kepgw.texts import text
 
 # events that an evidence of our own means for the recipients that it is about
-_OWN_PROOFS = {KepCode.TESLIM: Event.PROOF_40, KepCode.TESLIM_EDILEMEDI: Event.PROOF_41, KepCode.OKUNDU: Event.PROOF_60}
+_OWN_PROOFS = {
+    KepCode.TESLIM: Event.PROOF_40,
+    KepCode.TESLIM_EDILEMEDI: Event.PROOF_41,
+    KepCode.OKUNDU: Event.PROOF_60,
+    KepCode.OKUNMADI: Event.PROOF_61,
+}
 
 
 class Duties:
@@ -222,6 +227,11 @@ class Duties:
         """20 came but neither 40 nor 41: our own evidence 41, "no proof until now"."""
         reason = (GivenReason(Reason.NO_DELIVERY_INFO, text("reason-no-delivery-info", "tr")),)
         await self._store.write(lambda tx: self._ended(tx, task, Event.DELIVERY_WINDOW_ENDED, reason))
+
+    async def retrieval_window(self, task: Task) -> None:
+        """Nobody with the read right opened it in time: evidence 61, which changes no state."""
+        reason = (GivenReason(Reason.RETENTION_PERIOD_EXPIRED),)
+        await self._store.write(lambda tx: self._ended(tx, task, Event.RETRIEVAL_WINDOW_ENDED, reason))
 
     def _ended(self, tx: Tx, task: Task, event: Event, reasons: tuple[GivenReason, ...]) -> None:
         if not finish(tx, task):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +12,7 @@ class RelaySettings:
     window: timedelta = timedelta(days=1)  # from evidence 10 until 31
     answer_window: timedelta = timedelta(days=1)  # from the peer's 250 until 31
     delivery_window: timedelta = timedelta(days=1)  # from 20 until our own 41
+    retrieval_window: timedelta | None = None  # from the mailbox until 61; None: no such evidence
     retry_first: timedelta = timedelta(seconds=30)
     retry_factor: float = 2.0
     retry_max: timedelta = timedelta(minutes=30)
@@ -33,3 +35,5 @@ class Policy:
 
     content_octets: int = 26_214_400
     etebligat: bool = False
+    # "off": senders' own signatures are not looked at; "warn": verified and told; "require": no message without one
+    signature: Literal["off", "warn", "require"] = "off"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from kepgw.evidence.codes import KepCode
+from kepgw.evidence.codes import KEP_CODES, KepCode
 from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Order
 from kepgw.interop.settings import RelaySettings
@@ -30,9 +30,15 @@ _ISSUES: Final = {
     Action.ISSUE_40: KepCode.TESLIM,
     Action.ISSUE_41: KepCode.TESLIM_EDILEMEDI,
     Action.ISSUE_60: KepCode.OKUNDU,
+    Action.ISSUE_61: KepCode.OKUNMADI,
 }
 
-_AWAITING: Final = {Kind.ANSWER_WINDOW: State.RELAYED, Kind.DELIVERY_WINDOW: State.ANSWERED}
+# the states in which a window is still awaited
+_AWAITING: Final = {
+    Kind.ANSWER_WINDOW: frozenset({State.RELAYED}),
+    Kind.DELIVERY_WINDOW: frozenset({State.ANSWERED}),
+    Kind.RETRIEVAL_WINDOW: frozenset({State.CONSIGNED, State.DELIVERED}),
+}
 
 
 def new_identifier(use: str, domain: str) -> str:
@@ -55,7 +61,7 @@ def advance(
         if changed != recipient:
             set_state(tx, dispatch.month, dispatch.id, changed, at)
         for kind, awaiting in _AWAITING.items():
-            if recipient.state is awaiting and state is not awaiting:
+            if recipient.state in awaiting and state not in awaiting:
                 end_windows(tx, kind, dispatch.month, dispatch.message, dispatch.id, recipient.ordinal)
         done.append((changed, actions))
     return done
@@ -101,13 +107,16 @@ def carry_out(
     for recipient, actions in done:
         for action in actions:
             if action in _ISSUES:
-                negative = action in {Action.ISSUE_21, Action.ISSUE_31, Action.ISSUE_41}
-                order = Order(_ISSUES[action], new_id(), at, recipient.ordinal, reasons if negative else ())
+                code = _ISSUES[action]
+                why = () if KEP_CODES[code].positive else reasons
+                order = Order(code, new_id(), at, recipient.ordinal, why)
                 order_evidence(tx, message, dispatch, order, at)
             elif action is Action.AWAIT_ANSWER:
                 _window(tx, message, dispatch, recipient, Kind.ANSWER_WINDOW, at + settings.answer_window, at)
             elif action is Action.AWAIT_DELIVERY:
                 _window(tx, message, dispatch, recipient, Kind.DELIVERY_WINDOW, at + settings.delivery_window, at)
+            elif action is Action.AWAIT_RETRIEVAL and settings.retrieval_window is not None:
+                _window(tx, message, dispatch, recipient, Kind.RETRIEVAL_WINDOW, at + settings.retrieval_window, at)
 
 
 def _window(

@@ -45,6 +45,8 @@ class Event(StrEnum):
     PROOF_40 = "evidence-40"
     PROOF_41 = "evidence-41"
     PROOF_60 = "evidence-60"
+    PROOF_61 = "evidence-61"
+    RETRIEVAL_WINDOW_ENDED = "retrieval-window-ended"  # nobody read it in time: a switch of the provider, off
     OPENED = "opened"  # an operator with the read right read the body here
 
 
@@ -54,6 +56,7 @@ class Action(StrEnum):
     RELAY = "relay"
     AWAIT_ANSWER = "await-answer"
     AWAIT_DELIVERY = "await-delivery"
+    AWAIT_RETRIEVAL = "await-retrieval"
     CONSIGN = "consign"
     ISSUE_20 = "issue-20"
     ISSUE_21 = "issue-21"
@@ -61,6 +64,7 @@ class Action(StrEnum):
     ISSUE_40 = "issue-40"
     ISSUE_41 = "issue-41"
     ISSUE_60 = "issue-60"
+    ISSUE_61 = "issue-61"
 
 
 class Step(NamedTuple):
@@ -74,7 +78,7 @@ S, E, A = State, Event, Action
 
 TABLE: Final[dict[tuple[State, Event], Step]] = {
     # the sender's provider
-    (S.ACCEPTED, E.ISSUED_HERE): Step(S.CONSIGNED, (A.CONSIGN, A.ISSUE_40)),
+    (S.ACCEPTED, E.ISSUED_HERE): Step(S.CONSIGNED, (A.CONSIGN, A.ISSUE_40, A.AWAIT_RETRIEVAL)),
     (S.ACCEPTED, E.ISSUED_AWAY): Step(S.RELAYING, (A.RELAY,)),
     (S.RELAYING, E.HANDED_OVER): Step(S.RELAYED, (A.AWAIT_ANSWER,)),
     (S.RELAYING, E.WAY_CLOSED): Step(S.UNREACHED, (A.ISSUE_31,)),  # TS 102 640-1 B.3
@@ -109,12 +113,15 @@ TABLE: Final[dict[tuple[State, Event], Step]] = {
     (S.UNPROVED, E.PROOF_60): Step(S.READ),
     (S.DELIVERED_LATE, E.PROOF_60): Step(S.READ),
     # the recipient's provider
-    (S.RECEIVED, E.TAKEN_IN): Step(S.CONSIGNED, (A.ISSUE_20, A.CONSIGN, A.ISSUE_40)),
+    (S.RECEIVED, E.TAKEN_IN): Step(S.CONSIGNED, (A.ISSUE_20, A.CONSIGN, A.ISSUE_40, A.AWAIT_RETRIEVAL)),
     (S.RECEIVED, E.UNKNOWN_HERE): Step(S.REFUSED, (A.ISSUE_21,)),
     (S.CONSIGNED, E.PROOF_40): Step(S.DELIVERED),
     # opened before evidence 40 is ready: 60 is made all the same, 40 stays recorded beside it
     (S.CONSIGNED, E.OPENED): Step(S.READ, (A.ISSUE_60,)),
     (S.DELIVERED, E.OPENED): Step(S.READ, (A.ISSUE_60,)),
+    # "not read in time" changes no state: it can still be read
+    (S.CONSIGNED, E.RETRIEVAL_WINDOW_ENDED): Step(S.CONSIGNED, (A.ISSUE_61,)),
+    (S.DELIVERED, E.RETRIEVAL_WINDOW_ENDED): Step(S.DELIVERED, (A.ISSUE_61,)),
 }
 
 # Our own relay and timers, when a proof was quicker
@@ -124,16 +131,16 @@ _BEGINNINGS: Final = frozenset({E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.UNKN
 # Proofs that come again, come after a stronger one, or contradict what the same provider said before, change nothing;
 # they are recorded. So no peer can bring about an event that is impossible.
 KEEPS: Final[dict[State, frozenset[Event]]] = {
-    S.RELAYING: frozenset({E.ANSWER_WINDOW_ENDED}),
-    S.RELAYED: frozenset({E.HANDED_OVER, E.WAY_CLOSED}),
-    S.ANSWERED: _OVERTAKEN - {E.DELIVERY_WINDOW_ENDED} | {E.PROOF_20, E.PROOF_21},
-    S.CONSIGNED: frozenset({E.PROOF_20}),
-    S.DELIVERED: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41},
+    S.RELAYING: frozenset({E.ANSWER_WINDOW_ENDED, E.PROOF_61}),
+    S.RELAYED: frozenset({E.HANDED_OVER, E.WAY_CLOSED, E.PROOF_61}),
+    S.ANSWERED: _OVERTAKEN - {E.DELIVERY_WINDOW_ENDED} | {E.PROOF_20, E.PROOF_21, E.PROOF_61},
+    S.CONSIGNED: frozenset({E.PROOF_20, E.PROOF_61}),
+    S.DELIVERED: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41, E.PROOF_61},
     S.READ: frozenset(E) - _BEGINNINGS,
     S.REFUSED: frozenset(E) - _BEGINNINGS - {E.OPENED},
-    S.UNREACHED: _OVERTAKEN,
+    S.UNREACHED: _OVERTAKEN | {E.PROOF_61},
     S.UNDELIVERED: frozenset(E) - _BEGINNINGS - {E.OPENED},
-    S.UNPROVED: _OVERTAKEN | {E.PROOF_20, E.PROOF_21},
-    S.ANSWERED_LATE: _OVERTAKEN | {E.PROOF_20, E.PROOF_21},
-    S.DELIVERED_LATE: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41},
+    S.UNPROVED: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_61},
+    S.ANSWERED_LATE: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_61},
+    S.DELIVERED_LATE: _OVERTAKEN | {E.PROOF_20, E.PROOF_21, E.PROOF_40, E.PROOF_41, E.PROOF_61},
 }

@@ -22,6 +22,7 @@ class Kind(StrEnum):
     RECEIPT = "receipt"  # a receipt to a peer
     ANSWER_WINDOW = "answer-window"
     DELIVERY_WINDOW = "delivery-window"
+    RETRIEVAL_WINDOW = "retrieval-window"
 
 
 @dataclass(frozen=True, slots=True)

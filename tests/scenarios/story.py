@@ -11,6 +11,7 @@ NOT_RELAYED = "RelayREMMDAcceptanceRejection/Rejection"  # 21
 UNREACHED = "RelayREMMDFailure/DeliveryExpiration"  # 31
 DELIVERED = "DeliveryNonDeliveryToRecipient/Delivery"  # 40
 READ = "RetrievalNonRetrievalByRecipient/Retrieval"  # 60
+NOT_READ = "RetrievalNonRetrievalByRecipient/NonRetrievalExpiration"  # 61
 
 
 def receipts(node: Node, address: str, count: int, judges: Judges, about: str = "") -> Counter[str]:

@@ -29,8 +29,8 @@ class Work:
         self.at_once = {}
         self.most = {}
         self.count = []
-        for kind in ("issue", "evidence", "relay", "receipt", "answer_window", "delivery_window"):
-            setattr(self, kind, self.do)
+        for kind in Kind:
+            setattr(self, kind.value.replace("-", "_"), self.do)
 
     async def do(self, task):
         lane = task.lane
