@@ -9,6 +9,7 @@ from typing import Any, Final
 from kepgw.errors import StoreError
 from kepgw.journey.states import State
 from kepgw.journey.summary import keywords
+from kepgw.store import ledger
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros, moment
 from kepgw.store.mailboxes import SENT, add_keywords, standard
@@ -260,7 +261,10 @@ def set_state(tx: Tx, month: int, dispatch: int, recipient: Recipient, at: datet
 
 
 def record_evidence(tx: Tx, row: EvidenceRow) -> int:
-    """Put an evidence into the ledger. Returns its number: gap-free per provider, given in the commit itself."""
+    """Put an evidence into the ledger. Returns its number: gap-free per provider, given in the commit itself.
+
+    Its octets are in the store already. Raises StoreError when they are not, or when the ledger cannot go on.
+    """
     tx.run(
         "INSERT INTO counter (name, value) VALUES ('evidence', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
     )
@@ -283,6 +287,7 @@ def record_evidence(tx: Tx, row: EvidenceRow) -> int:
         row.receipt,
         seq,
     )
+    ledger.append(tx, ledger.record_of(tx, seq, row))
     return seq
 
 

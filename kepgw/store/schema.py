@@ -149,6 +149,33 @@ evidence = Table(
     Index("evidence_by_message", "month", "message"),
 )
 
+# the ledger, a Merkle tree over the evidence by seq (RFC 6962): every perfect subtree, in the order of their coming
+ledger_node = Table(
+    "ledger_node",
+    metadata,
+    Column("id", Big, primary_key=True),  # kepgw.evidence.merkle.number
+    Column("hash", LargeBinary, nullable=False),
+)
+
+# its size and right edge, one row: what the next leaf needs
+ledger_tree = Table(
+    "ledger_tree",
+    metadata,
+    Column("id", Big, primary_key=True),  # 1
+    Column("size", Big, nullable=False),
+    Column("edge", LargeBinary, nullable=False),  # the hashes one after another
+)
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("size", Big, primary_key=True),
+    Column("time", Big, nullable=False),
+    Column("statement", LargeBinary, nullable=False),  # kepgw.evidence.ledger.Statement, as signed
+    Column("signature", LargeBinary, nullable=False),  # CMS, DER
+    Column("token", LargeBinary, nullable=False),  # RFC 3161, DER
+)
+
 mailbox = Table(
     "mailbox",
     metadata,
