@@ -399,7 +399,7 @@ async def test_nobody_else_speaks_for_our_own_users(house, bench):
     assert await refused(house, receipt(bench, given, KepCode.OKUNDU, refers_to=1), SERVICE) == "speaks-for-another"
 
 
-@pytest.mark.parametrize("code", [KepCode.KABUL, KepCode.RED, KepCode.ULASILAMADI, KepCode.OKUNMADI])
+@pytest.mark.parametrize("code", [KepCode.KABUL, KepCode.RED, KepCode.ULASILAMADI])
 async def test_what_only_the_senders_provider_says(house, bench, sent, code):
     refers_to = None if code in {KepCode.KABUL, KepCode.RED} else 1
     assert await refused(house, receipt(bench, sent, code, refers_to=refers_to), SERVICE) == "speaks-for-another"
