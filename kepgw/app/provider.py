@@ -18,6 +18,7 @@ from kepgw.imap.session import Limits as ImapLimits
 from kepgw.interop.carrier import Carrier
 from kepgw.interop.case import Identity
 from kepgw.interop.duties import Duties
+from kepgw.interop.heads import HeadKeeper, HeadSettings
 from kepgw.interop.peers import Peers
 from kepgw.interop.reception import ReceptionCounter
 from kepgw.interop.settings import Policy, RelaySettings
@@ -99,6 +100,7 @@ class Provider:
         self.store: Store
         self.peers: Peers
         self.carrier: Carrier
+        self.heads: HeadKeeper
         self._keys: ProcessKeys
         self._lock = Lock(config.directory)
         self._front: list[Callable[[], Awaitable[None]]] = []  # what talks to the outside
@@ -150,6 +152,10 @@ class Provider:
         self.carrier = Carrier(store, self._duties, now, workshop.workers)
         await self.carrier.start()
         self._back.append(partial(self.carrier.stop, GRACE / 3))
+        every = timedelta(seconds=config.ledger.head_every)
+        self.heads = HeadKeeper(store, workshop, HeadSettings(every, config.ledger.head_leaves), now)
+        await self.heads.start()
+        self._back.append(self.heads.stop)
 
     async def _start_front(self) -> None:
         config, listen = self.config, self.config.listen

@@ -203,6 +203,13 @@ class Signing(Section):
     workers: int = Field(ge=0, le=256)
 
 
+class Ledger(Section):
+    """When the ledger's tree is signed and stamped; ``head_every`` in seconds, ``head_leaves`` in records."""
+
+    head_every: Seconds
+    head_leaves: Count
+
+
 class Log(Section):
     """What is told on stderr, and how."""
 
@@ -248,6 +255,7 @@ class Config(Section):
     submission: Submission
     store: StoreSection
     signing: Signing
+    ledger: Ledger
     log: Log
 
     _directory: Path = PrivateAttr(default=Path())

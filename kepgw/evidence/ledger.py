@@ -113,8 +113,8 @@ def canonical(data: Mapping[str, Any]) -> bytes:
     """JSON as RFC 8785 writes it, for objects of strings, integers below 2**53, truth values and lists."""
     try:
         return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise FormatError("a text in the ledger is not Unicode") from error
+    except (UnicodeEncodeError, TypeError) as error:
+        raise FormatError(f"not what a record or statement holds: {error}") from error
 
 
 def read_statement(octets: bytes) -> Statement:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from kepgw.errors import SigningUnavailable
 from kepgw.evidence import xades
+from kepgw.evidence.ledger import Head, Statement
 from kepgw.evidence.model import Evidence
 from kepgw.interop import tr_kep
 from kepgw.interop.case import Case, Identity, Order
@@ -28,6 +29,7 @@ from kepgw.message.envelope import Unsealed
 from kepgw.message.rendering import Rendered, render, render_grafted
 from kepgw.trust import cms
 from kepgw.trust.devtsa import DevelopmentTsa
+from kepgw.trust.heads import sign_head
 from kepgw.trust.keys import ProcessKeys, load_key
 from kepgw.trust.stamping import HttpTsa, TsaOrder
 
@@ -105,6 +107,12 @@ class Bench:
         tail = unsealed.seal(cms.sign_detached(digest, key, at, self.stamp))  # stamped: Yönetmelik, "KEP iletisi"
         return Sealed(unsealed.head, tail, render_grafted(unsealed.head, original, size, tail))
 
+    def head(self, size: int, root: bytes) -> Head:
+        """Sign and stamp the ledger's tree of ``size`` records. Raises SigningUnavailable or StampUnavailable."""
+        at = datetime.now(UTC)
+        statement = Statement(self.identity.domain, size, root, at, self.identity.policies)
+        return sign_head(statement, self.keys.choose(at), self.stamp)
+
 
 def stamper(tools: Tools) -> TsaOrder:
     """The authorities in their order."""
@@ -153,6 +161,11 @@ def _seal(unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> S
     return _bench.seal(unsealed, digest, original, size)
 
 
+def _head(size: int, root: bytes) -> Head:
+    assert _bench is not None
+    return _bench.head(size, root)
+
+
 def _ready() -> bool:
     return _bench is not None
 
@@ -180,6 +193,10 @@ class Workshop:
     async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
         """As Bench.seal, in a signing process."""
         return await self._run(_seal, unsealed, digest, original, size)
+
+    async def head(self, size: int, root: bytes) -> Head:
+        """As Bench.head, in a signing process."""
+        return await self._run(_head, size, root)
 
     async def _run(self, job: Callable[..., T], *args: object) -> T:
         pool = self._pool

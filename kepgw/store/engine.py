@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
@@ -99,6 +100,37 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # a commit is on the disk when it returns
     return connection
+
+
+class Reader:
+    """Looks at a store that another process may own: one connection that cannot write, in the calling thread.
+
+    Raises StoreError when the file is not there or not a store. A long look should be many short ones: the log of the
+    owner cannot shrink while a snapshot is held.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._connection = connect(path, writable=False)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+        # whoever spoilt a text must not make the whole store unreadable
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
+
+    def look(self, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` on a consistent snapshot. Raises what the work raises or StoreError."""
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                return work(_SqliteTx(self._connection))
+            finally:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise _store_error(error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 class _Waiting(NamedTuple):

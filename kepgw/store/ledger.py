@@ -107,7 +107,7 @@ def nodes(tx: Tx, begin: int, end: int) -> dict[int, bytes]:
     rows = tx.rows(
         "SELECT id, hash FROM ledger_node WHERE id >= ? AND id < ? ORDER BY id", merkle.count(begin), merkle.count(end)
     )
-    return dict(rows)
+    return {place: hashed for place, hashed in rows if isinstance(hashed, bytes) and len(hashed) == merkle.HASH_SIZE}
 
 
 def record_of(tx: Tx, seq: int, row: Any) -> Record:
@@ -205,7 +205,12 @@ def heads(tx: Tx, after: int, limit: int = PAGE) -> list[tuple[int, Head]]:
     rows = tx.rows(
         "SELECT size, statement, signature, token FROM ledger_head WHERE size > ? ORDER BY size LIMIT ?", after, limit
     )
-    return [(row[0], Head(*row[1:])) for row in rows]
+    return [(row[0], Head(*map(octets_of, row[1:]))) for row in rows]
+
+
+def octets_of(value: object) -> bytes:
+    """A column as octets, whatever somebody has put there."""
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
 def counted(tx: Tx) -> tuple[int, int]:
