@@ -207,6 +207,7 @@ class House:
             Kind.RECEIPT: self.duties.receipt,
             Kind.ANSWER_WINDOW: self.duties.answer_window,
             Kind.DELIVERY_WINDOW: self.duties.delivery_window,
+            Kind.RETRIEVAL_WINDOW: self.duties.retrieval_window,
         }
         done = 0
         while found := [each for each in self.tasks(*kinds) if each.due <= self.clock()]:

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -393,6 +395,25 @@ async def test_a_sender_who_reads_its_receipts_reads_for_nobody(house, ali):
     await house.work()
     assert house.codes() == [10, 40, 60]
     assert house.flags(ALI) == "$KepKabul $KepOkundu $KepTeslim \\Seen"
+
+
+@pytest.mark.parametrize("read", [False, True])
+async def test_not_read_in_time_is_61_where_it_is_asked_for(house, ali, read):
+    house.duties.settings = replace(SETTINGS, retrieval_window=timedelta(hours=4))
+    house.account("ayse")
+    await house.submit(ali, original(to=[AYSE]), AYSE)
+    await house.work()
+    (mail,) = mail_rows(house, "INBOX")
+    if read:
+        await house.duties.opened(mail)
+    house.clock.go(hours=4)
+    await house.work()
+    assert house.codes() == ([10, 40, 60] if read else [10, 40, 61])
+    await house.duties.opened(mail)
+    await house.work()
+    assert house.codes() == ([10, 40, 60] if read else [10, 40, 61, 60])
+    assert house.states() == ["read"]
+    assert house.tasks() == []
 
 
 # -- no stamp, no key ---------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from kepgw.journey import step
 from kepgw.journey.machine import Impossible, after
 from kepgw.journey.states import KEEPS, TABLE, Action, Event, State
 
-PROOFS = [Event.PROOF_20, Event.PROOF_21, Event.PROOF_40, Event.PROOF_41, Event.PROOF_60]
+PROOFS = [Event.PROOF_20, Event.PROOF_21, Event.PROOF_40, Event.PROOF_41, Event.PROOF_60, Event.PROOF_61]
 AWAY = [
     State.RELAYING,
     State.RELAYED,

@@ -1,0 +1,77 @@
+"""The signing processes: real ones, started once."""
+
+import asyncio
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from interop_house import HS91, case, original, tools
+
+from kepgw.errors import SigningUnavailable, StampUnavailable
+from kepgw.evidence.codes import KepCode
+from kepgw.interop.case import Order
+from kepgw.interop.workshop import Authority, Bench, Workshop
+from kepgw.trust.judge import judge_message
+
+OCTETS = original("ali@hs91.kep.tr")
+
+
+def order(given):
+    return Order(KepCode.KABUL, given.evidence_id, given.t0)
+
+
+async def test_work_is_done_in_other_processes_and_a_dead_one_is_replaced(identities):
+    workshop = Workshop(tools(identities.folder, HS91), workers=1)
+    try:
+        await workshop.start()
+        given = case(OCTETS)
+        made = await workshop.make(given, order(given), with_dispatch=True)
+        assert judge_message(made.receipt, identities.anchors(HS91)).good
+        assert made.unsealed is not None
+        (pid,) = workshop._pool._processes
+        assert pid != os.getpid()
+        os.kill(pid, signal.SIGKILL)
+        # the job that meets the dead process waits and is tried again; the next one finds a fresh process
+        for _ in range(2):
+            try:
+                again = await workshop.make(given, order(given))
+            except SigningUnavailable:
+                continue
+            break
+        assert again.evidence.identifier == made.evidence.identifier
+        assert set(workshop._pool._processes) != {pid}
+    finally:
+        await asyncio.to_thread(workshop.close)
+
+
+def test_a_certificate_that_has_ended_signs_nothing(identities, monkeypatch):
+    from datetime import UTC, datetime
+
+    from kepgw.interop import workshop as module
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2040, 1, 1, tzinfo=UTC)
+
+    bench = Bench(tools(identities.folder, HS91))
+    monkeypatch.setattr(module, "datetime", Later)
+    given = case(OCTETS)
+    with pytest.raises(SigningUnavailable):
+        bench.make(given, order(given), False)
+
+
+def test_without_any_authority_nothing_is_made(identities):
+    dead = Authority("http", "http://127.0.0.1:1/tsa", 0.2)
+    bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead,)))
+    given = case(OCTETS)
+    with pytest.raises(StampUnavailable):
+        bench.make(given, order(given), False)
+
+
+def test_authorities_are_asked_in_order(identities):
+    dead = Authority("http", "http://127.0.0.1:1/tsa", 0.2)
+    bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead, Authority("development", "", 1.0))))
+    given = case(OCTETS)
+    assert judge_message(bench.make(given, order(given), False).receipt, identities.anchors(HS91)).good
