@@ -10,13 +10,12 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from kepgw.errors import KepError, SigningUnavailable, StampUnavailable
 from kepgw.interop.duties import Duties
 from kepgw.store.engine import Change, Store
-from kepgw.store.tasks import SIGN, TIMER, Kind, Task, due_lanes, due_tasks, next_due, postpone, waiting
+from kepgw.store.tasks import SIGN, TIMER, Kind, Task, due_lanes, look, postpone
 
 LONGEST_SLEEP: Final = timedelta(seconds=60)
 SIGN_AT_ONCE: Final = 4  # tasks for each signing process: enough to keep it busy while commits are awaited
@@ -86,43 +85,40 @@ class Carrier:
         while not self._stopping:
             self._wake.clear()
             try:
-                # one look at the clock: what falls due between two would be seen by neither
-                now = self._now()
-                await self._start_due(now)
-                pause = await self._pause(now)
+                pause = await self._start_due()
             except Exception:  # the carrier never ends by itself
                 _log.exception("the queue cannot be read; trying again")
                 pause = 1.0
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 
-    async def _start_due(self, now: datetime) -> None:
-        lanes, self.debt = await self._store.read(lambda tx: (due_lanes(tx, now), waiting(tx)))
-        for lane in lanes:
-            room = self._room(lane)
-            if room <= 0:
-                continue
-            most = room + self._in_lane.get(lane, 0)
-            self._ended.clear()
-            found = await self._store.read(partial(due_tasks, lane=lane, at=now, limit=most))
-            if self._stopping:
-                return
-            # one that ended while we read is still in what we read
-            known = self._running.keys() | self._ended
-            for task in [each for each in found if each.id not in known][:room]:
-                self._in_lane[lane] = self._in_lane.get(lane, 0) + 1
+    async def _start_due(self) -> float:
+        """Start what is due and has room; the seconds until something falls due that is not due yet."""
+        now = self._now()
+        busy = dict(self._in_lane)  # a snapshot for the reading thread
+
+        def most(lane: str) -> int:
+            # those in hand stand in the queue too, so a lane with room is read as far as it may run at once
+            return self._at_once(lane) if busy.get(lane, 0) < self._at_once(lane) else 0
+
+        self._ended.clear()
+        found = await self._store.read(lambda tx: look(tx, now, most))
+        self.debt = found.waiting
+        if self._stopping:
+            return 0.0
+        # one that ended while we read is still in what we read
+        known = self._running.keys() | self._ended
+        for task in found.due:
+            if task.id not in known and self._in_lane.get(task.lane, 0) < self._at_once(task.lane):
+                self._in_lane[task.lane] = self._in_lane.get(task.lane, 0) + 1
                 self._running[task.id] = asyncio.create_task(self._carry(task), name=f"{task.kind}-{task.id}")
-
-    def _room(self, lane: str) -> int:
-        """How many more tasks of a lane may run: a dead peer holds up nobody but itself."""
-        most = {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}.get(lane, self._duties.settings.connections_per_peer)
-        return most - self._in_lane.get(lane, 0)
-
-    async def _pause(self, looked: datetime) -> float:
-        """Seconds until something falls due that was not due when the queue was looked at."""
-        due = await self._store.read(lambda tx: next_due(tx, looked))
-        until = LONGEST_SLEEP if due is None else min(due - self._now(), LONGEST_SLEEP)
+        # counted from the same look at the clock: what fell due since then would be seen by neither
+        until = LONGEST_SLEEP if found.next_due is None else min(found.next_due - self._now(), LONGEST_SLEEP)
         return max(until.total_seconds(), 0.0)
+
+    def _at_once(self, lane: str) -> int:
+        """How many tasks of a lane may run at once: a dead peer holds up nobody but itself."""
+        return {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}.get(lane, self._duties.settings.connections_per_peer)
 
     async def _carry(self, task: Task) -> None:
         try:

@@ -1,10 +1,11 @@
 """The queue: durable work that waits for its time."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import micros, moment, new_id
@@ -103,6 +104,24 @@ def due_tasks(tx: Tx, lane: str, at: datetime, limit: int) -> list[Task]:
         limit,
     )
     return [_task(row) for row in rows]
+
+
+class Look(NamedTuple):
+    """The queue at one moment."""
+
+    due: list[Task]  # by lane, the oldest first
+    next_due: datetime | None  # of what is not due yet
+    waiting: int  # signing tasks, due or not
+
+
+def look(tx: Tx, at: datetime, most: Callable[[str], int]) -> Look:
+    """Everything that the carrier needs to know, in one read: at most ``most(lane)`` tasks of each lane."""
+    found: list[Task] = []
+    for lane in due_lanes(tx, at):
+        limit = most(lane)
+        if limit > 0:
+            found += due_tasks(tx, lane, at, limit)
+    return Look(found, next_due(tx, at), waiting(tx))
 
 
 def next_due(tx: Tx, after: datetime) -> datetime | None:

@@ -151,9 +151,10 @@ async def test_a_task_that_falls_due_between_two_looks_at_the_clock_is_not_slept
     await put(shop, task(due=AT + timedelta(milliseconds=1)))
     real = shop.carrier._start_due
 
-    async def slow(now):
-        await real(now)
+    async def slow():
+        pause = await real()
         shop.clock.time = AT + timedelta(milliseconds=5)
+        return pause
 
     monkeypatch.setattr(shop.carrier, "_start_due", slow)
     await shop.carrier.start()
@@ -194,13 +195,13 @@ async def test_stop_leaves_what_takes_too_long_in_the_queue(shop):
 
 
 async def test_the_carrier_outlives_a_queue_that_cannot_be_read(shop, monkeypatch, caplog):
-    real = module.due_lanes
-    monkeypatch.setattr(module, "due_lanes", None)
+    real = module.look
+    monkeypatch.setattr(module, "look", None)
     await shop.carrier.start()
     await put(shop, task())
     while "cannot be read" not in caplog.text:
         await shop.store.read(lambda tx: None)
-    monkeypatch.setattr(module, "due_lanes", real)
+    monkeypatch.setattr(module, "look", real)
     shop.carrier._wake.set()
     await shop.work.begun.get()
 
@@ -213,7 +214,7 @@ async def test_one_that_ended_while_the_queue_was_read_is_not_begun_again(shop, 
 
     async def read(work):
         found = await real(work)
-        if isinstance(found, list) and found and isinstance(found[0], Task):
+        if isinstance(found, tasks.Look) and found.due:
             reads.append(found)
             if len(reads) == 2:  # the snapshot still has it; meanwhile its run ends
                 gate.set()
