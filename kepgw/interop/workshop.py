@@ -138,7 +138,7 @@ _bench: Bench | None = None
 def _begin(tools: Tools) -> None:
     global _bench  # noqa: PLW0603  (one bench a process is the meaning of a process pool)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that owns us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group: the owner first finishes what is in hand
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
