@@ -82,10 +82,11 @@ def check(evidence: Evidence) -> None:
         raise ValueError("an index outside the recipients")
     for details, notification in ((evidence.message, False), (evidence.notification, True)):
         if details is not None:
-            _check_details(details, notification)
+            check_details(details, notification)
 
 
-def _check_details(details: MessageDetails, notification: bool) -> None:
+def check_details(details: MessageDetails, notification: bool) -> None:
+    """Raise ValueError where message details lack what they shall have, or have what a notification has not."""
     # B.1.15.1, B.1.15.2: identifier and digest shall be there; a notification has neither subject nor Message-ID
     if details.is_notification != notification or not details.remmd_message_id:
         raise ValueError("message details without identifier, or a message told as a notification")

@@ -28,7 +28,11 @@ class Element(StrEnum):
 
 
 class Event(StrEnum):
-    """The events by the fragment of their EventCode URI (TS 102 640-2 B.1.1)."""
+    """What an evidence says happened, in one vocabulary for both generations of the standard.
+
+    The first eleven are spelled by the fragment of their EventCode URI (TS 102 640-2 B.1.1); the others have no
+    EventCode of their own there (``ts102640_forms`` tells how it says them) and are spelled as EN 319 522-1 names them.
+    """
 
     ACCEPTANCE = "Acceptance"
     REJECTION = "Rejection"
@@ -41,6 +45,12 @@ class Event(StrEnum):
     FORWARDED_TO_REGULAR_EMAIL = "ForwardedToRegularEMail"
     FORWARDED_TO_PRINTING_SYSTEM = "ForwardedToPrintingSystem"
     RECEIVED_FROM_REGULAR_EMAIL = "ReceivedFromRegularEMail"
+    NOTIFICATION = "NotificationForAcceptance"
+    NOTIFICATION_FAILURE = "NotificationForAcceptanceFailure"
+    DECISION_EXPIRY = "AcceptanceRejectionExpiry"
+    CONSIGNMENT_NOTIFICATION = "ConsignmentNotification"
+    CONSIGNMENT_NOTIFICATION_FAILURE = "ConsignmentNotificationFailure"
+    FORWARDING_FAILURE = "RelayToNonERDSFailure"
 
     @property
     def positive(self) -> bool:
@@ -49,8 +59,18 @@ class Event(StrEnum):
 
 
 NEGATIVE = frozenset(
-    {Event.REJECTION, Event.DELIVERY_EXPIRATION, Event.DOWNLOAD_EXPIRATION, Event.RETRIEVAL_EXPIRATION}
+    {
+        Event.REJECTION,
+        Event.DELIVERY_EXPIRATION,
+        Event.DOWNLOAD_EXPIRATION,
+        Event.RETRIEVAL_EXPIRATION,
+        Event.NOTIFICATION_FAILURE,
+        Event.DECISION_EXPIRY,
+        Event.CONSIGNMENT_NOTIFICATION_FAILURE,
+        Event.FORWARDING_FAILURE,
+    }
 )
+EVENT_CODES = tuple(Event)[:11]  # those that have an EventCode URI in TS 102 640-2
 
 
 class Reason(StrEnum):
@@ -132,7 +152,7 @@ _ELEMENTS = {element.lower(): element for element in Element} | {
     "relaytoremmdfailure": Element.RELAY_FAILURE,
     "receivedbynonremsystem": Element.FROM_NON_REM,
 }
-_EVENTS = {event.lower(): event for event in Event} | {
+_EVENTS = {event.lower(): event for event in EVENT_CODES} | {
     "nondelivery": Event.DELIVERY_EXPIRATION,
     "nondeliveryexpiration": Event.DELIVERY_EXPIRATION,
     "nondownloadexpiration": Event.DOWNLOAD_EXPIRATION,

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from lxml import etree
 
@@ -72,14 +72,21 @@ def write_time(at: datetime) -> str:
     return at.astimezone(ISTANBUL).isoformat(timespec="seconds")
 
 
-def read_time(value: str) -> datetime:
-    """An xs:dateTime in UTC; one without zone is taken as Turkish civil time. Raises FormatError."""
+def write_utc(at: datetime) -> str:
+    """``at`` in UTC, whole seconds: ``2026-03-01T09:00:00Z`` (EN 319 522-3 5.2.2.5)."""
+    if at.tzinfo is None:
+        raise ValueError("a time without zone")
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read_time(value: str, zone: tzinfo = ISTANBUL) -> datetime:
+    """An xs:dateTime in UTC; one without zone is taken as of ``zone``. Raises FormatError."""
     value = value.strip()
     if not _DATE_TIME.fullmatch(value):
         raise FormatError(f"not a date and time: {value[:40]!r}")
     try:
         at = datetime.fromisoformat(value)
-        return (at.replace(tzinfo=ISTANBUL) if at.tzinfo is None else at).astimezone(UTC)
+        return (at.replace(tzinfo=zone) if at.tzinfo is None else at).astimezone(UTC)
     except (ValueError, OverflowError):
         raise FormatError(f"not a date and time: {value[:40]!r}") from None
 

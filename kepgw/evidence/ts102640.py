@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from kepgw.evidence import cardinality
 from kepgw.evidence.algorithms import DIGESTS
 from kepgw.evidence.codes import METHODS, Element, Event
+from kepgw.evidence.en319522_codes import ts_reason
 from kepgw.evidence.markup import DECLARATION, MAX_XML, escape, escape_attribute, parse, write_time
 from kepgw.evidence.model import Authentication, Entity, Evidence, Issuer, MessageDetails
+from kepgw.evidence.ts102640_forms import as_said
 from kepgw.evidence.ts102640_reader import read
 
 __all__ = ["NAMESPACE_V1", "NAMESPACE_V2", "TR_KEP", "Spelling", "read", "write"]
@@ -53,6 +55,7 @@ def write(evidence: Evidence, spelling: Spelling = TR_KEP) -> bytes:
 
     Raises ValueError where Annex B.2 does not allow what it says, or when it would exceed 1 MiB.
     """
+    evidence = as_said(evidence)
     cardinality.check(evidence)
     name = f"rem:{evidence.element}"
     body = "".join(_children(evidence, spelling))
@@ -73,7 +76,7 @@ def _children(evidence: Evidence, spelling: Spelling) -> list[str]:
     reasons = "".join(
         _tag(
             "EventReason",
-            _tag("Code", escape(_uri(spelling.reasons, given.reason))) + _optional("Details", given.details),
+            _tag("Code", escape(_uri(spelling.reasons, ts_reason(given.reason)))) + _optional("Details", given.details),
         )
         for given in evidence.reasons
     )

@@ -5,18 +5,20 @@ that the input cannot support is "not checked". Time-stamp tokens are judged at 
 signatures at the given time, else at that of a good stamp, else now.
 """
 
-import re
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from kepgw.errors import FormatError, SignatureInvalid
-from kepgw.evidence import codes, ts102640, xades
-from kepgw.evidence.markup import parse
-from kepgw.evidence.model import Evidence
+from kepgw.evidence import codes, reading, xades
+from kepgw.evidence.en319522_codes import UnknownEvent
+from kepgw.evidence.model import Evidence, MessageDetails
 from kepgw.message.addresses import addresses
 from kepgw.message.envelope import open_envelope
-from kepgw.message.headers import Field, first
+from kepgw.message.form import rem_baseline
+from kepgw.message.headers import MAX_HEADER, Field, first, split
+from kepgw.refusals import Refusal
 from kepgw.trust import cms, cmsreading, paths, tokens
 from kepgw.trust.devtsa import DEVELOPMENT_POLICY
 from kepgw.trust.digests import Octets, digest_canonical, digest_span
@@ -30,7 +32,6 @@ __all__ = ["Check", "JudgedEvidence", "Judgement", "judge_evidence", "judge_mess
 Original = tuple[Octets, tuple[int, int]]
 """Octets and the span in them that is the original message."""
 
-_ROOT_02640 = re.compile(r"\{http:(//)?uri\.etsi\.org/02640/")
 _OTHER = "the original is not the one that the evidence speaks of: its digest differs"
 _NO_SIGNATURE = "the signature does not hold"
 _NO_ANCHORS = "no trusted certificates were given"
@@ -112,7 +113,7 @@ def judge_message(
     if not evidences:
         checks.append(Check("evidence", "bad", "the envelope carries no evidence"))
     if len(evidences) == 1 and evidences[0].evidence is not None:
-        told = differences(envelope.inner, envelope.outer, evidences[0].evidence)
+        told = differences(envelope.inner, envelope.outer, evidences[0].evidence, envelope.kind)
         checks.append(Check("headers", "warning" if told else "ok", "; ".join(told)[:1000]))
     else:
         checks.append(Check("headers", "not checked", "no single evidence that can be read"))
@@ -204,43 +205,69 @@ def _judge_evidence(
 def _content(xml: bytes) -> tuple[Check, Evidence | None]:
     """What the evidence says. A namespace that we do not read is no fault; one that we read must be readable."""
     try:
-        evidence = ts102640.read(xml)
+        evidence = reading.read(xml)
+    except UnknownEvent as error:
+        # of an edition later than those that we read: no fault of the evidence
+        return Check("evidence-content", "not checked", str(error)), None
     except FormatError as error:
         return Check("evidence-content", _unread(xml), str(error)), None
-    return Check("evidence-content", "ok", f"{evidence.element} {evidence.event}, {evidence.identifier}"), evidence
+    said = evidence.erds_event if evidence.is_erds else f"{evidence.element} {evidence.event}"
+    return Check("evidence-content", "ok", f"{said}, {evidence.identifier}"), evidence
 
 
 def _unread(xml: bytes) -> Verdict:
     try:
-        tag = str(parse(xml).getroot().tag)
+        return "not checked" if reading.generation_of(xml) is None else "bad"
     except FormatError:
         return "bad"
-    return "bad" if _ROOT_02640.match(tag) else "not checked"
 
 
 def _digest(evidence: Evidence | None, originals: Sequence[Original], original_digest: bytes | None) -> list[Check]:
     """The evidence's digest against the original: embedded, given, or its SHA-256 (TS 102 640-2 M00)."""
     details = None if evidence is None else evidence.message
-    if details is None or not details.digest:
+    if evidence is None or details is None or not details.digest:
         return [Check("digest", "not checked", "no digest of the message can be read from the evidence")]
     if details.is_notification:
         return [Check("digest", "not checked", "the digest is that of a notification")]
-    algorithm = details.digest_algorithm
-    if algorithm not in ("sha256", "sha384", "sha512"):
-        return [Check("digest", "bad", f"a digest by {algorithm} proves nothing")]
-    checks = [_compare(details.digest, algorithm, octets, span) for octets, span in originals]
-    if original_digest is not None and algorithm == "sha256":
+    if details.digest_algorithm not in ("sha256", "sha384", "sha512"):
+        return [Check("digest", "bad", f"a digest by {details.digest_algorithm} proves nothing")]
+    checks = [_compare(details, octets, span, evidence.is_erds) for octets, span in originals]
+    if original_digest is not None and details.digest_algorithm == "sha256":
         same = original_digest == details.digest
         checks.append(Check("digest", "ok" if same else "bad", "" if same else _OTHER))
     return checks or [Check("digest", "not checked", "the original message is not at hand")]
 
 
-def _compare(digest: bytes, algorithm: str, octets: Octets, span: tuple[int, int]) -> Check:
-    if digest_span(octets, span, algorithm) == digest:
+def _compare(details: MessageDetails, octets: Octets, span: tuple[int, int], reformed: bool) -> Check:
+    """The digest of an original as it is here; ``reformed`` evidence may also speak of the form made of it."""
+    algorithm = details.digest_algorithm
+    if digest_span(octets, span, algorithm) == details.digest:
         return Check("digest", "ok", f"{algorithm} of {span[1] - span[0]} octets")
-    if digest_canonical(octets, span, algorithm) == digest:
+    canonical = digest_canonical(octets, span, algorithm)
+    if canonical == details.digest:
         return Check("digest", "ok", f"{algorithm}; the original has LF line ends here, judged with CRLF")
+    if reformed and _form_digest(details, octets, span, canonical is not None) == details.digest:
+        return Check("digest", "ok", f"{algorithm} of the form with the Message-ID of its dispatch")
     return Check("digest", "bad", _OTHER)
+
+
+def _form_digest(details: MessageDetails, octets: Octets, span: tuple[int, int], bare_lines: bool) -> bytes:
+    """The digest of what a dispatch of the REM baseline makes of an original as submitted (EN 319 532-4 C.22)."""
+    start, end = span
+    original: Octets = octets if span == (0, len(octets)) else bytes(octets[start:end])
+    if bare_lines:
+        original = bytes(original).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    header_end, _ = split(original)
+    if header_end > MAX_HEADER:
+        return b""
+    try:
+        form = rem_baseline(bytes(original[:header_end]), len(original), f"<{details.remmd_message_id.strip('<>')}>")
+    except Refusal:
+        return b""
+    hasher = hashlib.new(details.digest_algorithm)
+    for chunk in form.chunks(original):
+        hasher.update(chunk)
+    return hasher.digest()
 
 
 def _issuer(evidence: Evidence, signer: bytes) -> list[Check]:

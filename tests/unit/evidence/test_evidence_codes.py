@@ -21,7 +21,7 @@ def test_what_turkish_providers_have_no_code_for():
 
 
 def test_counts_of_the_standard():
-    assert (len(Element), len(Event), len(Reason)) == (9, 11, 22)
+    assert (len(Element), len(codes.EVENT_CODES), len(Reason)) == (9, 11, 22)
     assert set(NEEDS) == set(Element)
 
 

@@ -10,7 +10,7 @@ from lxml import etree
 
 from kepgw.errors import FormatError
 from kepgw.evidence import ts102640, xades
-from kepgw.evidence.codes import Element, Event, KepCode, Reason
+from kepgw.evidence.codes import EVENT_CODES, Element, Event, KepCode, Reason, event_of
 from kepgw.evidence.model import (
     Authentication,
     Delegate,
@@ -44,7 +44,43 @@ OTHERS = {
     "from non-REM": make_evidence(
         KepCode.TESLIM, element=Element.FROM_NON_REM, event=Event.RECEIVED_FROM_REGULAR_EMAIL, submission_time=None
     ),
-    "notification": make_evidence(KepCode.TESLIM, message=None, notification=NOTICE),
+    "notification": make_evidence(KepCode.TESLIM, event=Event.NOTIFICATION, message=None, notification=NOTICE),
+    "notification failed": make_evidence(
+        KepCode.TESLIM_EDILEMEDI, event=Event.NOTIFICATION_FAILURE, message=None, notification=NOTICE
+    ),
+    "recipient does not decide": make_evidence(
+        KepCode.TESLIM_EDILEMEDI,
+        element=Element.RECIPIENT_ACCEPTANCE,
+        event=Event.DECISION_EXPIRY,
+        reasons=(GivenReason(Reason.RETENTION_PERIOD_EXPIRED),),
+    ),
+    "recipient accepts": make_evidence(KepCode.TESLIM, element=Element.RECIPIENT_ACCEPTANCE, event=Event.ACCEPTANCE),
+    "download expires": make_evidence(
+        KepCode.TESLIM_EDILEMEDI,
+        element=Element.DOWNLOAD,
+        event=Event.DOWNLOAD_EXPIRATION,
+        reasons=(GivenReason(Reason.RETENTION_PERIOD_EXPIRED),),
+    ),
+    "to printing": make_evidence(
+        KepCode.TESLIM,
+        element=Element.TO_NON_REM,
+        event=Event.FORWARDED_TO_PRINTING_SYSTEM,
+        forwarded_to="baski.example.tr",
+    ),
+    "not to non-REM": make_evidence(
+        KepCode.TESLIM_EDILEMEDI,
+        element=Element.TO_NON_REM,
+        event=Event.FORWARDING_FAILURE,
+        forwarded_to="mail.example.tr",
+        reasons=(GivenReason(Reason.REGULAR_EMAIL_REJECTION),),
+    ),
+    "not to printing": make_evidence(
+        KepCode.TESLIM_EDILEMEDI,
+        element=Element.TO_NON_REM,
+        event=Event.FORWARDING_FAILURE,
+        forwarded_to="baski.example.tr",
+        reasons=(GivenReason(Reason.PRINTING_BUFFER_FULL),),
+    ),
     "everything": make_evidence(
         KepCode.OKUNDU,
         issuer=Issuer("kep@posta.hs90.kep.tr", "A & <Ş>", "hs90.kep.tr", b"\x30\x03\x02\x01\x05"),
@@ -100,6 +136,27 @@ def test_spelling_of_the_event_codes():
     assert code("61") == "http:uri.etsi.org/REM/Event#NonRetrievalExpiration"
     assert code("recipient rejects") == "http:uri.etsi.org/REM/Event#Rejection"
     assert code("from non-REM") is None
+    # what has no code of its own is said by another, beside a notification or a reason
+    assert code("notification") == "http:uri.etsi.org/REM/Event#Delivery"
+    assert code("notification failed") == "http:uri.etsi.org/REM/Event#DeliveryExpiration"
+    assert code("recipient does not decide") == "http:uri.etsi.org/REM/Event#Rejection"
+    assert code("not to non-REM") == "http:uri.etsi.org/REM/Event#ForwardedToRegularEMail"
+    assert code("not to printing") == "http:uri.etsi.org/REM/Event#ForwardedToPrintingSystem"
+
+
+def test_all_nine_types_and_every_event_code_are_written():
+    assert {evidence.element for evidence in ALL.values()} == set(Element)
+    written = {etree.fromstring(ts102640.write(one)).findtext("{*}EventCode") for one in ALL.values()}
+    assert {event_of(uri) for uri in written - {None}} == set(EVENT_CODES) - {Event.RECEIVED_FROM_REGULAR_EMAIL}
+
+
+def test_every_reason_is_written_and_read():
+    reasons = tuple(GivenReason(reason, "d") for reason in Reason)
+    assert ts102640.read(ts102640.write(make_evidence(KepCode.RED, reasons=reasons))).reasons == reasons
+
+
+def test_a_notification_delivered_is_no_delivery():
+    assert ts102640.read(ts102640.write(ALL["notification"])).kep_code is None
 
 
 def test_another_spelling():
