@@ -144,7 +144,7 @@ class Provider:
         self.peers = Peers(store, provider.domain, provider.service_address, config.known_providers)
         await self.peers.start()
         workshop = Workshop(tools_of(config), config.signing.workers)
-        self._back.append(partial(asyncio.to_thread, workshop.close))
+        self._back.append(workshop.close)
         await workshop.start()
         client = SmtpRelayClient(config.hostname, client_context(), _client_limits(config))
         self._back.append(client.close)

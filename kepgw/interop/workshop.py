@@ -4,27 +4,19 @@ Signing releases the GIL, but beside a busy Python thread it drops to a fraction
 keep the event loop free and use every core. A job is plain data in, octets out; nothing here touches the store.
 """
 
-import asyncio
 import hashlib
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from kepgw.errors import SigningUnavailable
 from kepgw.evidence import xades
 from kepgw.evidence.ledger import Head, Statement
 from kepgw.evidence.model import Evidence
 from kepgw.interop import tr_kep
 from kepgw.interop.case import Case, Identity, Order
+from kepgw.interop.processes import Processes
 from kepgw.message.envelope import Unsealed
 from kepgw.message.rendering import Rendered, render, render_grafted
 from kepgw.trust import cms
@@ -32,8 +24,6 @@ from kepgw.trust.devtsa import DevelopmentTsa
 from kepgw.trust.heads import sign_head
 from kepgw.trust.keys import ProcessKeys, load_key
 from kepgw.trust.stamping import HttpTsa, TsaOrder
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,82 +122,32 @@ def _sha256(*pieces: bytes) -> bytes:
     return digest.digest()
 
 
-_bench: Bench | None = None
-
-
-def _begin(tools: Tools) -> None:
-    global _bench  # noqa: PLW0603  (one bench a process is the meaning of a process pool)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the process that owns us
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group: the owner first finishes what is in hand
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
-    _bench = Bench(tools)
-
-
-def _follow(sentinel: int) -> None:
-    """End with the owner, also when it was killed."""
-    wait([sentinel])
-    os._exit(1)
-
-
-def _make(case: Case, order: Order, with_dispatch: bool) -> Made:
-    assert _bench is not None
-    return _bench.make(case, order, with_dispatch)
-
-
-def _seal(unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
-    assert _bench is not None
-    return _bench.seal(unsealed, digest, original, size)
-
-
-def _head(size: int, root: bytes) -> Head:
-    assert _bench is not None
-    return _bench.head(size, root)
-
-
-def _ready() -> bool:
-    return _bench is not None
-
-
 class Workshop:
     """The pool of signing processes."""
 
     def __init__(self, tools: Tools, workers: int = 0) -> None:
-        self._tools = tools
         self.workers = workers or os.cpu_count() or 1
-        self._pool = self._open()
-
-    def _open(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")  # a fork would share the store's connections
-        return ProcessPoolExecutor(self.workers, context, _begin, (self._tools,))
+        self._processes = Processes(self.workers, Bench, tools)
 
     async def start(self) -> None:
-        """Start all processes and wait until one is ready. Raises SigningUnavailable when keys cannot be loaded."""
-        await self._run(_ready)
+        """Start all processes and wait until they are ready. Raises ConfigurationError when keys cannot be loaded."""
+        await self._processes.start()
 
     async def make(self, case: Case, order: Order, *, with_dispatch: bool = False) -> Made:
-        """As Bench.make, in a signing process."""
-        return await self._run(_make, case, order, with_dispatch)
+        """As Bench.make, in a signing process. Raises also SigningUnavailable when the process ended."""
+        made: Made = await self._processes.run("make", case, order, with_dispatch)
+        return made
 
     async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
         """As Bench.seal, in a signing process."""
-        return await self._run(_seal, unsealed, digest, original, size)
+        sealed: Sealed = await self._processes.run("seal", unsealed, digest, original, size)
+        return sealed
 
     async def head(self, size: int, root: bytes) -> Head:
         """As Bench.head, in a signing process."""
-        return await self._run(_head, size, root)
+        head: Head = await self._processes.run("head", size, root)
+        return head
 
-    async def _run(self, job: Callable[..., T], *args: object) -> T:
-        pool = self._pool
-        try:
-            return await asyncio.get_running_loop().run_in_executor(pool, job, *args)
-        except BrokenProcessPool as error:
-            if self._pool is pool:  # a signing process died: the next job finds fresh ones
-                pool.shutdown(wait=False, cancel_futures=True)
-                self._pool = self._open()
-            raise SigningUnavailable(f"a signing process ended: {error}") from error
-
-    def close(self) -> None:
-        """End all processes."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    async def close(self) -> None:
+        """Let each process answer what it was given, then end all."""
+        await self._processes.close()

@@ -1,0 +1,90 @@
+"""The pool of processes: real ones, with a bench of the test's own."""
+
+import asyncio
+import os
+import signal
+import time
+
+import pytest
+
+from kepgw.errors import ConfigurationError, SigningUnavailable, StampUnavailable
+from kepgw.interop.processes import Processes
+
+
+class Bench:
+    """Jobs of every kind."""
+
+    def __init__(self, argument):
+        if argument == "broken":
+            raise ConfigurationError("no key")
+        self.argument = argument
+
+    def echo(self, value):
+        return self.argument, os.getpid(), value
+
+    def refuse(self):
+        raise StampUnavailable("nobody answers")
+
+    def wait(self, path):
+        while not os.path.exists(path):
+            time.sleep(0.005)
+        return "waited"
+
+
+@pytest.fixture
+async def pool():
+    processes = Processes(2, Bench, "a")
+    await processes.start()
+    yield processes
+    await processes.close()
+
+
+async def test_jobs_are_shared_and_answered_in_order(pool):
+    large = b"x" * 3_000_000  # more than any socket buffer: both ends write at once
+    answers = await asyncio.gather(*(pool.run("echo", (number, large)) for number in range(8)))
+    assert [value for _, _, value in answers] == [(number, large) for number in range(8)]
+    assert len({pid for _, pid, _ in answers}) == 2
+    assert os.getpid() not in {pid for _, pid, _ in answers}
+
+
+async def test_what_a_job_raises_is_raised_here_and_the_process_lives_on(pool):
+    _, before, _ = await pool.run("echo", 1)
+    with pytest.raises(StampUnavailable, match="nobody answers"):
+        await pool.run("refuse")
+    assert (await pool.run("echo", 2))[1] == before
+
+
+async def test_a_bench_that_cannot_be_made_says_so():
+    processes = Processes(2, Bench, "broken")
+    with pytest.raises(ConfigurationError, match="no key"):
+        await processes.start()
+    await processes.close()
+
+
+async def test_a_killed_process_fails_its_jobs_and_is_replaced(pool, tmp_path):
+    waiting = [asyncio.create_task(pool.run("wait", str(tmp_path / "go"))) for _ in range(2)]
+    await asyncio.sleep(0)
+    pids = {each.process.pid for each in pool._processes}
+    os.kill(min(pids), signal.SIGKILL)
+    done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    with pytest.raises(SigningUnavailable):
+        done.pop().result()
+    _, pid, _ = await pool.run("echo", 1)
+    assert pid not in pids, "another process does the work"
+    (tmp_path / "go").touch()
+    assert await left.pop() == "waited"
+
+
+async def test_close_lets_a_job_finish(tmp_path):
+    processes = Processes(1, Bench, "a")
+    await processes.start()
+    job = asyncio.create_task(processes.run("wait", str(tmp_path / "go")))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(processes.close())
+    await asyncio.sleep(0)
+    (tmp_path / "go").touch()
+    assert await job == "waited"
+    await closing
+    with pytest.raises(SigningUnavailable):
+        await processes.run("echo", 1)
+    await processes.close()
