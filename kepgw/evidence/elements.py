@@ -12,7 +12,7 @@ from lxml import etree
 
 from kepgw.errors import FormatError
 from kepgw.evidence.algorithms import DIGEST_NAMES
-from kepgw.evidence.markup import escape, read_base64
+from kepgw.evidence.markup import canonical_form, escape, read_base64
 from kepgw.evidence.model import Extension
 
 T = TypeVar("T")
@@ -114,6 +114,6 @@ def unknown_extension(element: etree._Element) -> Extension:
     for child in element:
         # lxml crashes when it canonicalises a processing instruction by itself; they say nothing here
         if isinstance(child.tag, str):
-            content += etree.tostring(child, method="c14n", exclusive=True, with_tail=False).decode()
+            content += canonical_form(child).decode()
         content += escape(child.tail or "")
     return Extension(content.encode())

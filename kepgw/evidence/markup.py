@@ -11,6 +11,9 @@ from kepgw.errors import FormatError
 
 MAX_XML = 1 << 20  # octets; evidence in the field has 3 to 20 KB
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n'
+MAX_ATTRIBUTES = 64  # of one element; evidence has at most 4, canonical form takes the square of their number
+MAX_NAMESPACES = 32  # in scope at once; evidence has about ten, canonical form looks at each pair for every element
+_CROWDED = etree.XPath(f"boolean(//*[count(@*) > {MAX_ATTRIBUTES}])")
 # Turkey's civil time all year since 8 September 2016 (Bakanlar Kurulu Kararı 2016/9154).
 ISTANBUL = timezone(timedelta(hours=3))
 
@@ -21,8 +24,9 @@ _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d
 def parse(octets: bytes) -> etree._ElementTree:
     """Parse a document from outside; comments are dropped. Raises FormatError for anything but plain XML.
 
-    No DTD, no entities, no network, libxml2's own bounds on depth and text, and MAX_XML octets. Comments go because
-    canonical form has none: text split by one must read as what was signed, not as its first piece.
+    No DTD, no entities, no network, libxml2's own bounds on depth and text, MAX_XML octets; MAX_ATTRIBUTES and
+    MAX_NAMESPACES, because a signature by any key may ask for a canonical form that takes their square. Comments go
+    because canonical form has none: text split by one must read as what was signed, not as its first piece.
     """
     if len(octets) > MAX_XML:
         raise FormatError(f"XML of {len(octets)} octets, more than {MAX_XML}")
@@ -45,7 +49,33 @@ def parse(octets: bytes) -> etree._ElementTree:
     # an encoding other than ASCII's hides the declaration from the search above
     if tree.docinfo.internalDTD is not None or tree.docinfo.externalDTD is not None:
         raise FormatError("XML with a document type declaration")
+    if _CROWDED(tree):
+        raise FormatError(f"an element with more than {MAX_ATTRIBUTES} attributes")
+    # an encoding that is told by its first octets alone (UTF-16) does not show in docinfo
+    plain = (tree.docinfo.encoding or "UTF-8").upper() == "UTF-8" and b"\x00" not in octets
+    if (not plain or octets.count(b"xmlns") > MAX_NAMESPACES) and _too_many_namespaces(tree):
+        raise FormatError(f"more than {MAX_NAMESPACES} namespaces in scope")
     return tree
+
+
+def _too_many_namespaces(tree: etree._ElementTree) -> bool:
+    scope = 0
+    for event, _ in etree.iterwalk(tree, events=("start-ns", "end-ns")):
+        scope += 1 if event == "start-ns" else -1
+        if scope > MAX_NAMESPACES:
+            return True
+    return False
+
+
+def canonical_form(node: etree._Element | etree._ElementTree, *, exclusive: bool = True) -> bytes:
+    """A document or element in canonical form, without comments and what follows it.
+
+    Raises FormatError where there is none: a relative namespace URI has no canonical form (Canonical XML 1.0 1.3).
+    """
+    try:
+        return etree.tostring(node, method="c14n", exclusive=exclusive, with_comments=False, with_tail=False)
+    except etree.C14NError as error:
+        raise FormatError(f"no canonical form: {error}") from None
 
 
 def safe(value: str) -> str:

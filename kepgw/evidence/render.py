@@ -9,8 +9,9 @@ import re
 from datetime import datetime
 
 from kepgw.evidence.codes import DEVELOPMENT_POLICY, METHODS, Element, Event, KepCode, Reason
+from kepgw.evidence.en319522_codes import ErdsReason
 from kepgw.evidence.markup import ISTANBUL
-from kepgw.evidence.model import Authentication, Entity, Evidence, GivenReason, MessageDetails
+from kepgw.evidence.model import Assurance, Authentication, Entity, Evidence, GivenReason, MessageDetails
 from kepgw.texts import LANGUAGES, Language, text
 
 Rendering = tuple[str, list[tuple[str, str]]]
@@ -42,12 +43,7 @@ def render(evidence: Evidence, language: Language) -> Rendering:
     The first line of evidence under the development policy is its warning.
     """
     event = _event(evidence, language)
-    code = evidence.kep_code
-    title = (
-        text("evidence-title-other", language, event=event)
-        if code is None
-        else text("evidence-title-coded", language, code=int(code), event=event)
-    )
+    title, kind = _title(evidence, event, language)
     lines: list[tuple[str, str]] = []
 
     def line(key: str, value: str, **values: object) -> None:
@@ -56,14 +52,15 @@ def render(evidence: Evidence, language: Language) -> Rendering:
 
     if is_development(evidence):
         line("warning", text("evidence-development", language))
-    line("type", event if code is None else f"{int(code)} ({_flat(evidence.element)} / {_flat(evidence.event)})")
+    line("type", kind)
     line("identifier", _flat(evidence.identifier))
     line("event-time", show_time(evidence.event_time))
     line("submission-time", show_time(evidence.submission_time) if evidence.submission_time else "")
     line("issuer", _entity(Entity(evidence.issuer.address or evidence.issuer.domain, evidence.issuer.name)))
     line("sender", _entity(evidence.sender))
+    line("sender-delegate", _entity(evidence.sender_delegate) if evidence.sender_delegate else "")
     line("recipients", _entities(evidence.recipients))
-    line("about", _entities(evidence.about) if evidence.refers_to else "")
+    line("about", _entities(evidence.about) if evidence.refers_to or evidence.refers_to_several else "")
     line("delegates", _entities(tuple(delegate.entity for delegate in evidence.delegates)))
     if evidence.message is not None:
         line("subject", _flat(evidence.message.subject))
@@ -78,7 +75,11 @@ def render(evidence: Evidence, language: Language) -> Rendering:
     line("reply-to", _flat(evidence.reply_to or ""))
     line("sender-authentication", _authentication(evidence.sender_authentication, language))
     line("recipient-authentication", _authentication(evidence.recipient_authentication, language))
+    line("sender-assurance", _assurance(evidence.sender.assurance))
+    line("external", _flat(evidence.external.name) if evidence.external else "")
+    line("untrusted-path", _entities(tuple(evidence.recipients[index - 1] for index in evidence.untrusted_path)))
     line("forwarded-to", _flat(evidence.forwarded_to or ""))
+    line("log", _flat(" | ".join(evidence.log)))
     line("policies", ", ".join(_flat(policy) for policy in evidence.policies))
     return title, lines
 
@@ -138,7 +139,7 @@ def _flat(value: str) -> str:
 
 def _entity(entity: Entity) -> str:
     name, address = _flat(entity.name), _flat(entity.address)
-    return f"{name} <{address}>" if name else address
+    return f"{name} <{address}>" if name and address else name or address
 
 
 def _entities(entities: tuple[Entity, ...]) -> str:
@@ -146,19 +147,37 @@ def _entities(entities: tuple[Entity, ...]) -> str:
     return shown if len(entities) <= MAX_LISTED else f"{shown}, … (+{len(entities) - MAX_LISTED})"
 
 
+def _title(evidence: Evidence, event: str, language: Language) -> tuple[str, str]:
+    """The title and the line that names the kind, by the codes of the evidence's generation."""
+    code, erds = evidence.kep_code, evidence.erds_event
+    if code is not None:
+        kind = f"{int(code)} ({_flat(evidence.element)} / {_flat(evidence.event)})"
+        return text("evidence-title-coded", language, code=int(code), event=event), kind
+    if evidence.is_erds and erds is not None:
+        return text("evidence-title-erds", language, code=erds.letter, event=event), f"{erds.letter} ({erds})"
+    return text("evidence-title-other", language, event=event), event
+
+
 def _event(evidence: Evidence, language: Language) -> str:
     code: KepCode | None = evidence.kep_code
     if code is not None:
         return text(f"evidence-{int(code)}", language)
-    key = _OTHER_EVENTS.get((evidence.element, evidence.event), "evidence-unknown")
-    return text(key, language, element=str(evidence.element), event=str(evidence.event))
+    key = None if evidence.is_erds else _OTHER_EVENTS.get((evidence.element, evidence.event))
+    if key is None and evidence.erds_event is not None:
+        key = f"evidence-erds-{evidence.erds_event.lower()}"
+    return text(key or "evidence-unknown", language, element=str(evidence.element), event=str(evidence.event))
 
 
 def _reason(given: GivenReason, language: Language) -> str:
-    known = isinstance(given.reason, Reason) or given.reason in set(Reason)
+    known = isinstance(given.reason, Reason | ErdsReason) or given.reason in set(Reason)
     shown = text(f"evidence-reason-{given.reason.lower()}", language) if known else _flat(given.reason)
     details = _flat(given.details)
-    return f"{shown} ({details})" if details else shown
+    told = f"{shown} ({details})" if details and details != shown else shown
+    return f"{_flat(given.code)}: {told}" if given.code else told
+
+
+def _assurance(levels: tuple[Assurance, ...]) -> str:
+    return ", ".join(_flat(f"{each.level} {each.policy}") for each in levels)
 
 
 def _authentication(authentication: Authentication | None, language: Language) -> str:

@@ -19,7 +19,7 @@ from lxml import etree
 from kepgw.errors import FormatError
 from kepgw.evidence.algorithms import DIGESTS, SIGNATURES
 from kepgw.evidence.certificates import issuer_serial, public_key
-from kepgw.evidence.markup import DECLARATION, parse, write_time
+from kepgw.evidence.markup import DECLARATION, canonical_form, parse, write_time
 from kepgw.evidence.xades_reader import (
     DS,
     ENVELOPED,
@@ -113,13 +113,14 @@ def sign(xml: bytes, signer: Signer, at: datetime, stamp: Stamp | None, *, envel
     """``xml`` with one XAdES signature as the last child of its root; B-T when ``stamp`` is given, else B-B.
 
     ``at`` becomes SigningTime. ``enveloped`` chooses the enveloped-signature transform, else XPath Filter 2.
-    The document is written in canonical form, without comments. Equal input gives equal identifiers. Raises
-    FormatError for what is no XML or is signed already, and what the signer and the stamp raise.
+    The document is written in canonical form, without comments; with Filter 2 the namespaces that it declares stay even
+    where only values use them (xsi:type of EN 319 522-3), which exclusive form would drop. Equal input gives equal
+    identifiers. Raises FormatError for what is no XML or is signed already, and what the signer and the stamp raise.
     """
     tree = parse(xml)
     if next(tree.iter(f"{{{DS}}}Signature"), None) is not None:
         raise FormatError("signed already")
-    canonical = etree.tostring(tree, method="c14n", exclusive=True, with_comments=False)
+    canonical = canonical_form(tree)
     if not canonical.endswith(b">") or canonical.endswith(b"?>"):
         raise FormatError("a processing instruction behind the root")
     digest = hashlib.sha256(canonical).digest()
@@ -150,8 +151,17 @@ def sign(xml: bytes, signer: Signer, at: datetime, stamp: Stamp | None, *, envel
         f"{properties}{_unsigned(value_element, own, stamp)}"
         "</xades:QualifyingProperties></ds:Object></ds:Signature>"
     )
-    root_end = canonical.rindex(b"</")
-    return DECLARATION + canonical[:root_end] + signature.encode() + canonical[root_end:]
+    written = canonical if enveloped else _as_declared(tree)
+    root_end = written.rindex(b"</")
+    return DECLARATION + written[:root_end] + signature.encode() + written[root_end:]
+
+
+def _as_declared(tree: etree._ElementTree) -> bytes:
+    """The document with every namespace declaration; its canonical form is the same. Changes an empty root's text."""
+    root = tree.getroot()
+    if not len(root) and not root.text:
+        root.text = ""  # so that it has an end tag
+    return etree.tostring(tree, encoding="utf-8")
 
 
 def _value(signature: bytes, coordinate: int) -> bytes:

@@ -21,7 +21,7 @@ from lxml import etree
 from kepgw.errors import FormatError, SignatureInvalid
 from kepgw.evidence.algorithms import DIGEST_NAMES, SIGNATURE_NAMES, SIGNATURES
 from kepgw.evidence.certificates import names_certificate, public_key
-from kepgw.evidence.markup import parse, read_base64, read_time
+from kepgw.evidence.markup import canonical_form, parse, read_base64, read_time
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
 XADES = "http://uri.etsi.org/01903/v1.3.2#"
@@ -101,13 +101,16 @@ def stamped_octets(xml: bytes) -> bytes:
 
 
 def canonical(element: etree._Element, method: str) -> bytes:
-    """An element in canonical form, without comments. Raises SignatureInvalid for an unknown method."""
+    """An element in canonical form, without comments.
+
+    Raises SignatureInvalid for an unknown method, FormatError where the element has no canonical form.
+    """
     if method == EXCLUSIVE:
-        return etree.tostring(element, method="c14n", exclusive=True, with_comments=False, with_tail=False)
+        return canonical_form(element)
     if method in INCLUSIVE:
         # a copy that declares what it inherits: inclusive form has every namespace in scope (Canonical XML 2.3)
         alone = etree.fromstring(etree.tostring(element, with_tail=False), etree.XMLParser(resolve_entities=False))
-        return etree.tostring(alone, method="c14n", with_comments=False)
+        return canonical_form(alone, exclusive=False)
     raise SignatureInvalid(f"canonicalisation {method[:80]!r}", CHECK)
 
 
@@ -326,7 +329,7 @@ class _Signature:
         if method not in (EXCLUSIVE, *INCLUSIVE):
             raise SignatureInvalid(f"canonicalisation {method[:80]!r}", CHECK)
         # the tree, not the root: processing instructions around the root are signed too
-        octets = etree.tostring(self.tree, method="c14n", exclusive=method == EXCLUSIVE, with_comments=False)
+        octets = canonical_form(self.tree, exclusive=method == EXCLUSIVE)
         _digest(self.document_reference, octets, "document")
 
 

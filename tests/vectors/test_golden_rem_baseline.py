@@ -9,8 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lxml import etree
 
+from kepgw.errors import FormatError
 from kepgw.evidence import reading, xades
 from kepgw.evidence.en319522_cardinality import check
 from kepgw.evidence.en319522_codes import ERDS_EVENTS
@@ -332,6 +335,30 @@ def test_a_header_that_differs_from_the_evidence_warns(header):
         (told,) = [each for _, each in judgement.every() if each.name == "headers"]
         assert told.verdict == "warning"
         assert header in told.detail
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(NAMES or [""]),
+    part=st.floats(0, 1, exclude_max=True),
+    length=st.integers(0, 60),
+    piece=st.binary(max_size=6),
+)
+def test_an_alteration_anywhere_is_judged(name, part, length, piece):
+    octets = octets_of(name)
+    at = int(part * len(octets))
+    altered = octets[:at] + piece + octets[at + length :]
+    try:
+        judgement = judge_message(altered, roots())
+    except FormatError:
+        return
+    if not failed(each for _, each in judgement.every()):
+        # what no signature protects: everything that one does protect is what it was
+        ((_, xml),) = judgement.envelope.evidence
+        assert reading.read(xml) == reading.read(evidence_of(name))
+        start, end = judgement.envelope.signed
+        first, last = open_envelope(octets).signed
+        assert altered[start:end] == octets[first:last]
 
 
 def test_a_stamp_of_another_evidence():

@@ -24,12 +24,25 @@ BOMB = b'<!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;&x;">]><a>&y;</a>'
         b"<a>\x00</a>",
         b"<a>" * 5000 + b"</a>" * 5000,
         b"<a>" + b" " * markup.MAX_XML + b"</a>",
+        b"<a><b" + b"".join(b' c%d=""' % i for i in range(markup.MAX_ATTRIBUTES + 1)) + b"/></a>",
+        b"<a"
+        + b"".join(b' xmlns:c%d="u:"' % i for i in range(20))
+        + b">"
+        + b"<b"
+        + b"".join(b' xmlns:d%d="u:"' % i for i in range(20))
+        + b"/></a>",
+        ("<a" + "".join(f' xmlns:c{i}="u:"' for i in range(markup.MAX_NAMESPACES + 1)) + "/>").encode("utf-16"),
     ],
     ids=lambda octets: repr(octets[:30]),
 )
 def test_refused(octets):
     with pytest.raises(FormatError):
         markup.parse(octets)
+
+
+def test_many_namespaces_beside_each_other_are_no_harm():
+    # every attribute value of an EN 319 522 evidence declares xsi
+    markup.parse(b"<a>" + b'<b xmlns:c="u:"/>' * 1000 + b"</a>")
 
 
 def test_text_split_by_a_comment_reads_whole():
@@ -47,6 +60,19 @@ def test_escaping_round_trips():
     value = "a&b<c>\"d'\r\n\te ]]> 😀 İ"
     parsed = markup.parse(f'<a b="{markup.escape_attribute(value)}">{markup.escape(value)}</a>'.encode()).getroot()
     assert (parsed.text, parsed.get("b")) == (value, value)
+
+
+def test_times_are_written_in_utc_where_the_standard_says_so():
+    at = dt.datetime(2026, 3, 2, 1, 30, 15, 999999, tzinfo=markup.ISTANBUL)
+    assert markup.write_utc(at) == "2026-03-01T22:30:15Z"
+    with pytest.raises(ValueError, match="zone"):
+        markup.write_utc(at.replace(tzinfo=None))
+
+
+def test_no_canonical_form():
+    assert markup.canonical_form(markup.parse(b"<a b='1'/>")) == b'<a b="1"></a>'
+    with pytest.raises(FormatError, match="canonical"):
+        markup.canonical_form(markup.parse(b'<a xmlns="relative"/>'))
 
 
 def test_times_are_written_in_turkish_civil_time():
