@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from typing import Final
 
 from kepgw.evidence.codes import KepCode, Reason
 from kepgw.evidence.model import GivenReason
@@ -50,6 +52,8 @@ from kepgw.store.reading import MailRow
 from kepgw.store.tasks import Kind, Task, add, finish
 from kepgw.texts import text
 
+SENT_OVER: Final = 256 * 1024  # octets of an original that go to the signing process with the job
+
 # events that an evidence of our own means for the recipients that it is about
 _OWN_PROOFS = {
     KepCode.TESLIM: Event.PROOF_40,
@@ -82,15 +86,16 @@ class Duties:
 
     async def issue(self, task: Task) -> None:
         """Evidence 10, the dispatch around the original, the mailboxes here, the relay to each peer."""
-        transaction, original = await self._store.read(lambda tx: _with_original(tx, task))
+        transaction, original, octets = await self._store.read(lambda tx: _with_original(tx, task))
         case = case_of(transaction)
         order = Order(KepCode.KABUL, case.evidence_id, case.t0)
-        made = await self._workshop.make(case, order, with_dispatch=True)
-        assert made.unsealed is not None
-        content = ContentRef(task.month, transaction.message.content or 0)
-        digest = await self._store.read(lambda tx: _digest(tx, made.unsealed, content))
-        sealed = await self._workshop.seal(made.unsealed, digest, original, case.size)
-        await self._store.write(lambda tx: self._issued(tx, task, made, sealed))
+        made, sealed = await self._workshop.issue(case, order, original, octets)
+        if sealed is None:  # too large to send over: its digest is taken here, as it streams
+            content = ContentRef(task.month, transaction.message.content or 0)
+            digest = await self._store.read(lambda tx: _digest(tx, made.unsealed, content))
+            assert made.unsealed is not None
+            sealed = await self._workshop.seal(made.unsealed, digest, original, case.size)
+        await self._store.write(partial(self._issued, task=task, made=made, sealed=sealed))
 
     def _issued(self, tx: Tx, task: Task, made: Made, sealed: Sealed) -> None:
         if not finish(tx, task):
@@ -284,9 +289,12 @@ def _unread(tx: Tx, mail: MailRow) -> list[Recipient]:
     ]
 
 
-def _with_original(tx: Tx, task: Task) -> tuple[Transaction, Rendered]:
+def _with_original(tx: Tx, task: Task) -> tuple[Transaction, Rendered, bytes | None]:
+    """A transaction, what IMAP shows of its original, and the original's octets when they are few."""
     transaction = load_transaction(tx, task.month, task.dispatch or 0)
-    return transaction, rendered_of(tx, ContentRef(task.month, transaction.message.content or 0))
+    content = ContentRef(task.month, transaction.message.content or 0)
+    octets = b"".join(read_content(tx, content)) if transaction.message.size <= SENT_OVER else None
+    return transaction, rendered_of(tx, content), octets
 
 
 def _digest(tx: Tx, unsealed: Unsealed | None, content: ContentRef) -> bytes:

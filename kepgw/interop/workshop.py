@@ -6,7 +6,7 @@ keep the event loop free and use every core. A job is plain data in, octets out;
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,15 @@ class Bench:
         tail = unsealed.seal(cms.sign_detached(digest, key, at, self.stamp))  # stamped: Yönetmelik, "KEP iletisi"
         return Sealed(unsealed.head, tail, render_grafted(unsealed.head, original, size, tail))
 
+    def issue(self, case: Case, order: Order, original: Rendered, octets: bytes | None) -> tuple[Made, Sealed | None]:
+        """Evidence 10 and the dispatch at once when the original's ``octets`` are here; else all but the sealing."""
+        made = self.make(case, order, True)
+        if octets is None or made.unsealed is None:
+            return made, None
+        unsealed = made.unsealed
+        digest = _sha256(unsealed.signed_head, octets, unsealed.tail)
+        return replace(made, unsealed=None), self.seal(unsealed, digest, original, case.size)
+
     def head(self, size: int, root: bytes) -> Head:
         """Sign and stamp the ledger's tree of ``size`` records. Raises SigningUnavailable or StampUnavailable."""
         at = datetime.now(UTC)
@@ -133,10 +142,17 @@ class Workshop:
         """Start all processes and wait until they are ready. Raises ConfigurationError when keys cannot be loaded."""
         await self._processes.start()
 
-    async def make(self, case: Case, order: Order, *, with_dispatch: bool = False) -> Made:
+    async def make(self, case: Case, order: Order) -> Made:
         """As Bench.make, in a signing process. Raises also SigningUnavailable when the process ended."""
-        made: Made = await self._processes.run("make", case, order, with_dispatch)
+        made: Made = await self._processes.run("make", case, order, False)
         return made
+
+    async def issue(
+        self, case: Case, order: Order, original: Rendered, octets: bytes | None
+    ) -> tuple[Made, Sealed | None]:
+        """As Bench.issue, in a signing process."""
+        issued: tuple[Made, Sealed | None] = await self._processes.run("issue", case, order, original, octets)
+        return issued
 
     async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
         """As Bench.seal, in a signing process."""

@@ -114,7 +114,7 @@ def measure(algorithm: str, size: str, runs: int, folder: Path) -> dict[str, flo
         time.sleep(0.1)
     where, body, done = ("127.0.0.1", node.base + 465), body_of(octets), 0
     store = node.folder / "kepgw.sqlite"
-    rates, cpus, latencies = [], [], []
+    rates, cpus, latencies, floors = [], [], [], []
 
     def make(number: int) -> bytes:
         return message_of(sender, recipient, octets, number, body)
@@ -130,9 +130,9 @@ def measure(algorithm: str, size: str, runs: int, folder: Path) -> dict[str, flo
             rates.append(some / passed)
             cpus.append((cpu_of(server.pid) - before) / some)
             latencies += taken
+            floors.append(floor(node.folder, cores))  # between the runs: a machine's speed drifts
     server.send_signal(signal.SIGTERM)
     server.wait(60)
-    base = floor(node.folder, cores)
     own = json.loads(result.read_text())
     latencies.sort()
     rate = statistics.median(rates)
@@ -140,8 +140,8 @@ def measure(algorithm: str, size: str, runs: int, folder: Path) -> dict[str, flo
         "key": algorithm,
         "size": size,
         "messages/s": rate,
-        "of floor": rate / base,
-        "floor/s": base,
+        "of floor": statistics.median(rate / base for rate, base in zip(rates, floors, strict=True)),
+        "floor/s": statistics.median(floors),
         "cpu ms": 1000 * statistics.median(cpus),
         "250 p50 ms": 1000 * latencies[len(latencies) // 2],
         "250 p99 ms": 1000 * latencies[len(latencies) * 99 // 100],

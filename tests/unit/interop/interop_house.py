@@ -88,11 +88,17 @@ class InProcess:
         self.trouble = []
         self.made = []
 
-    async def make(self, case, order, *, with_dispatch=False):
+    async def make(self, case, order):
         if self.trouble:
             raise self.trouble.pop(0)
         self.made.append((order.code, order.identifier))
-        return self.bench.make(case, order, with_dispatch)
+        return self.bench.make(case, order, False)
+
+    async def issue(self, case, order, original, octets):
+        if self.trouble:
+            raise self.trouble.pop(0)
+        self.made.append((order.code, order.identifier))
+        return self.bench.issue(case, order, original, octets)
 
     async def seal(self, unsealed, digest, original, size):
         if self.trouble:

@@ -11,6 +11,7 @@ from kepgw.errors import SigningUnavailable, StampUnavailable
 from kepgw.evidence.codes import KepCode
 from kepgw.interop.case import Order
 from kepgw.interop.workshop import Authority, Bench, Workshop
+from kepgw.message.rendering import render
 from kepgw.trust.judge import judge_message
 
 OCTETS = original("ali@hs91.kep.tr")
@@ -29,9 +30,12 @@ async def test_work_is_done_in_other_processes_and_a_dead_one_is_replaced(identi
     try:
         await workshop.start()
         given = case(OCTETS)
-        made = await workshop.make(given, order(given), with_dispatch=True)
+        made, sealed = await workshop.issue(given, order(given), render(OCTETS), OCTETS)
         assert judge_message(made.receipt, identities.anchors(HS91)).good
-        assert made.unsealed is not None
+        assert judge_message(sealed.head + OCTETS + sealed.tail, identities.anchors(HS91)).good
+        large, unsealed = await workshop.issue(given, order(given), render(OCTETS), None)
+        assert unsealed is None
+        assert large.unsealed is not None
         (pid,) = pids(workshop)
         assert pid != os.getpid()
         os.kill(pid, signal.SIGKILL)
