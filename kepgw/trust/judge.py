@@ -246,15 +246,15 @@ def _compare(details: MessageDetails, octets: Octets, span: tuple[int, int], ref
     canonical = digest_canonical(octets, span, algorithm)
     if canonical == details.digest:
         return Check("digest", "ok", f"{algorithm}; the original has LF line ends here, judged with CRLF")
-    if reformed and _form_digest(details, octets, span, canonical is not None) == details.digest:
+    # one inside a dispatch is the form already
+    whole = span == (0, len(octets))
+    if reformed and whole and _form_digest(details, octets, canonical is not None) == details.digest:
         return Check("digest", "ok", f"{algorithm} of the form with the Message-ID of its dispatch")
     return Check("digest", "bad", _OTHER)
 
 
-def _form_digest(details: MessageDetails, octets: Octets, span: tuple[int, int], bare_lines: bool) -> bytes:
+def _form_digest(details: MessageDetails, original: Octets, bare_lines: bool) -> bytes:
     """The digest of what a dispatch of the REM baseline makes of an original as submitted (EN 319 532-4 C.22)."""
-    start, end = span
-    original: Octets = octets if span == (0, len(octets)) else bytes(octets[start:end])
     if bare_lines:
         original = bytes(original).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     header_end, _ = split(original)
