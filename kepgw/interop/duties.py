@@ -95,14 +95,15 @@ class Duties:
             digest = await self._store.read(lambda tx: _digest(tx, made.unsealed, content))
             assert made.unsealed is not None
             sealed = await self._workshop.seal(made.unsealed, digest, original, case.size)
-        await self._store.write(partial(self._issued, task=task, made=made, sealed=sealed))
+        work = partial(self._issued, task=task, transaction=transaction, made=made, sealed=sealed)
+        await self._store.write(work)
 
-    def _issued(self, tx: Tx, task: Task, made: Made, sealed: Sealed) -> None:
+    def _issued(self, tx: Tx, task: Task, transaction: Transaction, made: Made, sealed: Sealed) -> None:
         if not finish(tx, task):
             return
         at = self._now()
-        transaction = load_transaction(tx, task.month, task.dispatch or 0)
         message, dispatch = transaction.message, transaction.dispatch
+        recipients = recipients_of(tx, dispatch.month, dispatch.id)
         content = ContentRef(task.month, new_id(at))
         head, tail = new_id(at), new_id(at)
         put_blob(tx, task.month, head, [sealed.head])
@@ -119,7 +120,7 @@ class Duties:
             dispatch.id,
         )
         self._keep(tx, message, dispatch, made, None, at)
-        proved = [_proved(each, "10") for each in transaction.recipients]
+        proved = [_proved(each, "10") for each in recipients]
         here = [each for each in proved if each.account is not None]
         away = [each for each in proved if each.account is None]
         for each in here:
@@ -149,20 +150,21 @@ class Duties:
         order = order_of(task.payload)
         transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
         made = await self._workshop.make(case_of(transaction), order)
-        await self._store.write(lambda tx: self._made(tx, task, order, made))
+        await self._store.write(lambda tx: self._made(tx, task, transaction, order, made))
 
-    def _made(self, tx: Tx, task: Task, order: Order, made: Made) -> None:
+    def _made(self, tx: Tx, task: Task, transaction: Transaction, order: Order, made: Made) -> None:
         if not finish(tx, task) or evidence_by_id(tx, task.month, order.identifier):
             return
         at = self._now()
-        transaction = load_transaction(tx, task.month, task.dispatch or 0)
+        # message and dispatch do not change any more; where the recipients stand is read again
         message, dispatch = transaction.message, transaction.dispatch
+        recipients = recipients_of(tx, dispatch.month, dispatch.id)
         receipt = self._keep(tx, message, dispatch, made, order.refers_to, at)
         if message.peer is not None:
             payload = {"content": receipt.id, "evidence": order.identifier}
             add(tx, Task(Kind.RECEIPT, task.month, message.id, dispatch.id, message.peer, at, payload, at))
         event = _OWN_PROOFS.get(order.code)
-        about = [each for each in transaction.recipients if order.refers_to in {None, each.ordinal}]
+        about = [each for each in recipients if order.refers_to in {None, each.ordinal}]
         if event is not None and (message.peer is not None or _ours(about)):
             self._step(tx, message, dispatch, about, event, at)
         elif order.code in {KepCode.ULASILAMADI, KepCode.TESLIM_EDILEMEDI}:

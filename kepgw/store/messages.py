@@ -265,10 +265,10 @@ def record_evidence(tx: Tx, row: EvidenceRow) -> int:
 
     Its octets are in the store already. Raises StoreError when they are not, or when the ledger cannot go on.
     """
-    tx.run(
-        "INSERT INTO counter (name, value) VALUES ('evidence', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+    found = tx.row(
+        "INSERT INTO counter (name, value) VALUES ('evidence', 1)"
+        " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"
     )
-    found = tx.row("SELECT value FROM counter WHERE name = 'evidence'")
     assert found is not None
     seq = int(found[0])
     tx.run(
