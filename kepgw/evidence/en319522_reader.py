@@ -60,7 +60,11 @@ def read(octets: bytes) -> Evidence:
     Raises FormatError for anything that is no EN 319 522 evidence, is ambiguous or carries a critical extension that we
     do not know; UnknownEvent for an event of a later edition.
     """
-    root = parse(octets).getroot()
+    return read_root(parse(octets).getroot())
+
+
+def read_root(root: etree._Element) -> Evidence:
+    """``read``, of a document that is parsed already."""
     name = etree.QName(root)
     if name.localname != "Evidence" or not NAMESPACE.fullmatch(name.namespace or ""):
         raise FormatError(f"no evidence of EN 319 522: {str(root.tag)[:80]}")

@@ -45,7 +45,11 @@ def read(octets: bytes) -> Evidence:
     Raises FormatError for anything that is no TS 102 640-2 evidence, is ambiguous or carries a critical extension
     that we do not know (B.1.18: every one, so far).
     """
-    root = parse(octets).getroot()
+    return read_root(parse(octets).getroot())
+
+
+def read_root(root: etree._Element) -> Evidence:
+    """``read``, of a document that is parsed already."""
     name = etree.QName(root)
     element = codes.element_of(name.localname)
     if element is None or not _FIELD.fullmatch(name.namespace or ""):

@@ -145,6 +145,11 @@ def in_signature(before: bytes, piece: bytes, after: bytes) -> bytes:
     return start + before + piece * ((MEGABYTE - len(SIGNED)) // len(piece)) + after + end
 
 
+def before(mark: bytes, piece: bytes) -> bytes:
+    """Our signed evidence with much more of something, and still an evidence."""
+    return SIGNED.replace(mark, piece * ((MEGABYTE - len(SIGNED)) // len(piece)) + mark, 1)
+
+
 def in_extension(attributes: bytes, content: bytes) -> bytes:
     """Our signed evidence with more in its extension."""
     assert SIGNED.count(b"<a>") == 1
@@ -208,6 +213,22 @@ GARBAGE = {
         b"".join(b' xmlns:n%d="u:%d"' % (i, i) for i in range(22)), b"<a/>" * 200_000
     ),
     "declarations beside each other": lambda: in_extension(b"", b'<n:a xmlns:n="u:n"/>' * 45_000),
+    # read to the end, and rendered
+    "recipients that are read": lambda: before(
+        b"<tns:RecipientDetails>", b"<tns:RecipientDetails><Identifier>a@b</Identifier></tns:RecipientDetails>"
+    ),
+    "reasons that are read": lambda: before(
+        b"<tns:EventReason>", b"<tns:EventReason><Code>urn:x</Code><Details>y</Details></tns:EventReason>"
+    ),
+    "policies that are read": lambda: before(b"<PolicyID>", b"<PolicyID>p</PolicyID>"),
+    "indexes that are read": lambda: before(
+        b"<ext:RelayEvidenceRefersTo>", b"<ext:RelayEvidenceRefersTo>1</ext:RelayEvidenceRefersTo>"
+    ),
+    "delegates that are read": lambda: before(
+        b"<tns:SubmissionTime>",
+        b"<RecipientsDelegateDetails><DelegatingRecipients>1 2</DelegatingRecipients></RecipientsDelegateDetails>",
+    ),
+    "log lines that are read": lambda: before(b"<TransactionLog>", b"<TransactionLog>a</TransactionLog>"),
     "elements, canonical": lambda: in_extension(b"", b"<a/>" * 200_000),
     "old extension": lambda: inside(b"Extensions", b"<Extension>" + b"<a/>" * 200_000 + b"</Extension>", OLD_HEAD),
     "certificates": lambda: in_signature(b"<ds:X509Data>", b"<ds:X509Certificate>MAA=</ds:X509Certificate>", b""),
@@ -229,7 +250,10 @@ worst = 0.0
 def inclusive(octets):
     # what a signature by any key may ask for
     markup.canonical_form(markup.parse(octets), exclusive=False)
-for read in (hostile.xades.read, hostile.xades.verify, hostile.reading.read, inclusive):
+def rendered(octets):
+    said = hostile.reading.read(octets)
+    hostile.render.to_text(said), hostile.render.to_html(said)
+for read in (hostile.xades.read, hostile.xades.verify, hostile.reading.read, inclusive, rendered):
     start = time.process_time()
     try:
         read(octets)
@@ -237,6 +261,8 @@ for read in (hostile.xades.read, hostile.xades.verify, hostile.reading.read, inc
         pass
     worst = max(worst, time.process_time() - start)
 print(worst, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+if sys.argv[1].endswith("read"):
+    hostile.reading.read(octets)
 """
 
 
