@@ -11,7 +11,7 @@ from kepgw.evidence.model import Evidence
 
 
 class Form(NamedTuple):
-    """``event`` is written as ``said`` when the evidence is about a notification only, or gives one of ``reasons``."""
+    """``event`` is written as ``said`` when the evidence is about a notification, or gives one of ``reasons``."""
 
     element: Element
     event: Event
@@ -44,7 +44,8 @@ FORMS = (
 
 def _fits(form: Form, evidence: Evidence) -> bool:
     if form.notification:
-        return evidence.notification is not None and evidence.message is None
+        # B.2.4: its details stand exactly when the evidence is about one, those of the message may stand beside them
+        return evidence.notification is not None
     # an unknown reason is a reason
     given = {reason.reason if isinstance(reason.reason, Reason) else Reason.OTHER for reason in evidence.reasons}
     return not form.reasons.isdisjoint(given)

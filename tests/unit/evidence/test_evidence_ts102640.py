@@ -157,6 +157,10 @@ def test_every_reason_is_written_and_read():
 
 def test_a_notification_delivered_is_no_delivery():
     assert ts102640.read(ts102640.write(ALL["notification"])).kep_code is None
+    # not even where the message that it announces is told beside it
+    both = replace(ALL["notification"], message=make_evidence().message)
+    assert ts102640.read(ts102640.write(both)) == both
+    assert both.kep_code is None
 
 
 def test_another_spelling():
