@@ -82,7 +82,7 @@ def _files(found: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
 
     from kepgw.errors import FormatError
     from kepgw.evidence.render import to_text
-    from kepgw.evidence.ts102640 import read
+    from kepgw.evidence.reading import read
 
     index = []
     for each in found:
