@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from kepgw.accounts.address import parse
 from kepgw.accounts.passwords import Credentials
+from kepgw.app import ledgers
 from kepgw.app.cards import check_chain
 from kepgw.app.config import Config
 from kepgw.app.control import Refused
@@ -47,6 +48,9 @@ _METHODS: Final = frozenset(
         "queue_list",
         "queue_retry",
         "store_check",
+        "ledger_head",
+        "ledger_inclusion",
+        "ledger_consistency",
     }
 )
 
@@ -59,19 +63,26 @@ class _Key(NamedTuple):
 
 
 class Admin:
-    """The commands over one open store. ``now`` gives aware UTC."""
+    """The commands over one open store. ``now`` gives aware UTC; ``sign_head`` has the ledger signed by its keeper."""
 
-    def __init__(self, store: Store, config: Config, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        now: Callable[[], datetime] | None = None,
+        sign_head: ledgers.SignNow | None = None,
+    ) -> None:
         self._store = store
         self._config = config
         self._now = now or (lambda: datetime.now(UTC))
+        self._sign_head = sign_head
         self.actor = "admin"
 
     async def call(self, method: str, arguments: dict[str, Any], actor: str) -> Any:
         """Do the command ``method`` for ``actor``. Raises Refused, or what the command raises."""
         if method not in _METHODS:
             raise Refused("this provider does not know that command; are command and provider of the same version?")
-        acting = Admin(self._store, self._config, self._now)
+        acting = Admin(self._store, self._config, self._now, self._sign_head)
         acting.actor = actor
         try:
             return await getattr(acting, method)(**arguments)
@@ -243,6 +254,19 @@ class Admin:
             return count
 
         return {"retried": await self._store.write(work)}
+
+    async def ledger_head(self, fresh: bool = False) -> dict[str, Any]:
+        """The newest signed tree head as a file; ``fresh`` has the whole ledger signed first."""
+        sign = self._sign_head or ledgers.alone(self._store, self._config)
+        return await ledgers.head(self._store, sign, fresh=fresh)
+
+    async def ledger_inclusion(self, evidence: str) -> dict[str, Any]:
+        """The proof, as a file, that an evidence is in the ledger under its newest head."""
+        return await ledgers.inclusion(self._store, evidence)
+
+    async def ledger_consistency(self, old: str) -> dict[str, Any]:
+        """The proof, as a file, that the newest head continues an older one."""
+        return await ledgers.consistency(self._store, old)
 
     async def store_check(self) -> dict[str, Any]:
         """Whether the store is sound (SQLite's quick_check), and what the queue owes."""

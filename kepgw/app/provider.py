@@ -290,7 +290,8 @@ async def serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await provider.start()
-    control = ControlServer(Admin(provider.store, config, now), config.directory / "control.sock")
+    admin = Admin(provider.store, config, now, provider.heads.sign_now)
+    control = ControlServer(admin, config.directory / "control.sock")
     try:
         await control.start()
         _log.info("ready", domain=config.provider.domain)

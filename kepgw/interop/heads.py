@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from kepgw.errors import SigningUnavailable, StampUnavailable, StoreError
-from kepgw.interop.workshop import Workshop
+from kepgw.evidence.ledger import Head
 from kepgw.store import ledger
 from kepgw.store.engine import Change, Store, Tx
 
@@ -22,6 +22,13 @@ RETRY_MAX: Final = 300.0
 LONGEST_SLEEP: Final = 3600.0
 
 _log = logging.getLogger("kepgw.ledger")
+
+
+class Workshop(Protocol):
+    """Where heads are signed (kepgw.interop.workshop)."""
+
+    async def head(self, size: int, root: bytes) -> Head:
+        """The signed and stamped head of a tree. Raises SigningUnavailable or StampUnavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,13 @@ class HeadSettings:
 class HeadKeeper:
     """Signs tree heads until it is stopped."""
 
-    def __init__(self, store: Store, workshop: Workshop, settings: HeadSettings, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        workshop: Workshop,
+        settings: HeadSettings,
+        now: Callable[[], datetime],
+    ) -> None:
         self._store = store
         self._workshop = workshop
         self._settings = settings

@@ -61,11 +61,6 @@ class Report:
             self.findings.append(Finding(kind, seq, text))
 
 
-class _Changed(NamedTuple):
-    record: Record
-    stored: bytes
-
-
 def examine(
     reader: Reader,
     judge: Callable[[Head], JudgedHead],
@@ -92,7 +87,8 @@ class _Examination:
         self._progress = progress
         self._report = Report()
         self._exported = list(self._readable(exported))
-        self._changed: list[_Changed] = []
+        self._changed: list[Record] = []
+        self._places: dict[int, bytes] = {}  # leaves that the record at their place does not have
         self._edge: list[bytes] = []
 
     def run(self) -> Report:
@@ -169,26 +165,29 @@ class _Examination:
             problem = str(error)
         if found is None:
             self._report.add("missing", seq, f"record {seq} is missing")
+            self._open(seq, stored)
         elif found.record is None or own is None:
             self._report.add("changed", seq, f"record {seq} ({found.identifier}): {problem or found.problem}")
         elif stored is not None and stored != own:
             if len(self._changed) < MOST_MOVED:
-                self._changed.append(_Changed(found.record, stored))
+                self._changed.append(found.record)
+                self._open(seq, stored)
             else:
                 self._report.add("changed", seq, f"record {seq} ({found.identifier}) is not what was recorded")
         if stored is None:
             self._report.add("tree", seq, f"the leaf of record {seq} is missing")
         return stored or own or _LOST
 
+    def _open(self, seq: int, stored: bytes | None) -> None:
+        if stored is not None and len(self._places) < MOST_MOVED:
+            self._places[seq] = stored
+
     def _explain(self) -> None:
         """Tell records that only changed places from those that were changed."""
-        places = {each.record.seq: each for each in self._changed}
         for each in self._changed:
-            seq, name = each.record.seq, each.record.identifier
-            origin = next(
-                (place for place, other in places.items() if replace(each.record, seq=place).leaf() == other.stored),
-                None,
-            )
+            seq, name = each.seq, each.identifier
+            places = self._places.items()
+            origin = next((place for place, leaf in places if replace(each, seq=place).leaf() == leaf), None)
             if origin is None:
                 self._report.add("changed", seq, f"record {seq} ({name}) is not what was recorded")
             else:

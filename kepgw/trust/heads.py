@@ -42,7 +42,8 @@ def verify_head(
     """Judge a head of the ledger of ``domain``: signature, signer, chain at the time of the token, and the token.
 
     The signer's certificate has to name ``service_address``: another holder of a certificate below the same root
-    cannot speak for the ledger. Certificates are DER. Raises SignatureInvalid(check) or FormatError.
+    cannot speak for the ledger. Empty takes any; the caller then shows who signed. Certificates are DER.
+    Raises SignatureInvalid(check) or FormatError.
     """
     statement = head.read()
     if statement.domain != domain:
@@ -55,6 +56,6 @@ def verify_head(
         addresses = describe(reading.signer, stamp.time).addresses
     except ConfigurationError as error:
         raise FormatError(str(error)) from error
-    if service_address not in addresses:
+    if service_address and service_address not in addresses:
         raise SignatureInvalid(f"it is signed by {', '.join(addresses) or 'a stranger'}", "head-signer")
     return JudgedHead(statement, reading.signer, stamp)
