@@ -39,6 +39,11 @@ REFUSALS: dict[str, Rule] = {
     "no-send-right": Rule(550, "5.7.1", "PolicyViolation"),
     "sender-not-account": Rule(553, "5.7.1", "PolicyViolation"),
     "from-not-account": Rule(550, "5.7.1", "PolicyViolation"),
+    # the sender's own signature
+    "user-signature-missing": Rule(550, "5.7.1", "InvalidUserSignature"),
+    "user-signature-invalid": Rule(554, "5.7.7", "InvalidUserSignature"),  # RFC 3463 3.8: message integrity failure
+    "user-certificate-untrusted": Rule(550, "5.7.1", "InvalidUserSignature"),
+    "user-certificate-unusable": Rule(550, "5.7.1", "UserCertExpiredOrRevoked"),
     # to whom
     "no-recipients": Rule(554, "5.5.1", "InvalidMessageFormat"),
     "too-many-recipients": Rule(452, "4.5.3", "PolicyViolation"),  # RFC 5321 4.5.3.1.10

@@ -22,6 +22,7 @@ from kepgw.trust.keys import FileKey, describe, load_certificates, load_key
 from kepgw.trust.paths import load_anchors, validate
 from kepgw.trust.stamping import DevelopmentTsa, HttpTsa, verify_token
 from kepgw.trust.tls import server_context
+from kepgw.trust.useranchors import UserAnchors
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -56,6 +57,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     yield from _process(config, at)
     yield from _tls(config, at)
     yield from _stamps(config, at)
+    yield from _users(config, at)
     yield from _store(config)
     yield from _disk(config)
     yield from _spool(config)
@@ -197,6 +199,30 @@ def _stamps(config: Config, at: datetime) -> Iterator[Finding]:
     enough = any(finding.level != "problem" and "certificate" not in finding.what for finding in findings)
     for finding in findings:
         yield finding._replace(level="warning") if enough and finding.level == "problem" else finding
+
+
+def _users(config: Config, at: datetime) -> Iterator[Finding]:
+    """Whom we believe about users' certificates."""
+    what, rule, folder = "user signatures", config.submission.require_signature, config.submission.trust_anchors
+    if rule == "off":
+        level: Level = "ok" if config.provider.development else "warning"
+        remedy = "" if level == "ok" else 'set submission.require_signature = "require": sending needs a NES'
+        yield Finding(level, what, "not looked at", remedy)
+        return
+    believed = UserAnchors(folder).current()
+    for problem in believed.problems:
+        yield Finding("warning", what, problem, "replace or remove the file")
+    for anchor in believed.anchors:
+        told = describe(anchor, at)
+        if told.days_left < 0:
+            yield Finding("warning", what, f"{told.subject} ended {told.not_after:%Y-%m-%d}", "remove it, or renew it")
+    if believed.anchors:
+        files = f"{len(believed.anchors)} authorities, {len(believed.crls) + len(believed.responses)} revocation files"
+        yield Finding("ok", what, f"{rule}; {files} in {folder}")
+    else:
+        level = "problem" if rule == "require" else "warning"
+        remedy = "put the certificates of the qualified authorities (ESHS) there"
+        yield Finding(level, what, f"{rule}, but {folder} holds no certificate: no sender's can be believed", remedy)
 
 
 def _store(config: Config) -> Iterator[Finding]:

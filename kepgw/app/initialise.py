@@ -18,6 +18,7 @@ from kepgw.trust import devpki
 # What each listener adds to the base port: the well-known ports, so that base 0 gives exactly those.
 PORTS: Final = {"relay": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "http": 80}
 STORE_FILE: Final = "kepgw.sqlite"
+USER_ANCHORS: Final = "user-anchors"
 PRIVATE_FOLDER: Final = 0o700
 PRIVATE_FILE: Final = 0o600
 
@@ -61,6 +62,7 @@ def initialise(
         keys = directory / "keys"
         keys.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         keys.chmod(PRIVATE_FOLDER)
+        (directory / USER_ANCHORS).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         if development:
             devpki.create(directory, provider, address, algorithm=algorithm, at=at)
         _write_new(directory / PROVIDERS_FILE, shipped(PROVIDERS_FILE))
@@ -110,6 +112,7 @@ def _settings(provider: str, address: str, base_port: int, *, development: bool)
         "provider.service_address": address,
         "provider.development": development,
         "tsa.kind": "development" if development else "http",
+        "submission.require_signature": "off" if development else "require",  # no NES on a developer's desk
     }
     return values | {f"listen.{name}": base_port + offset for name, offset in PORTS.items()}
 
@@ -140,7 +143,7 @@ def _notes(directory: Path, provider: str, address: str, language: Language, *, 
     if development:
         keys.append("app-init-development")
     else:
-        keys += ["process-key", "tls-key", "anchors", "tsa", "policies"]
+        keys += ["process-key", "tls-key", "anchors", "tsa", "policies", "user-anchors"]
         keys[1:] = [f"app-init-{key}" for key in keys[1:]]
     keys.append("app-init-next")
     notes = [text(key, language, directory=directory, domain=provider, address=address) for key in keys]

@@ -37,6 +37,7 @@ from kepgw.store.reading import MailRow
 from kepgw.trust.keys import ProcessKeys, load_key
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tls import client_context, server_context
+from kepgw.trust.useranchors import UserAnchors
 from kepgw.web.health import HealthServer
 
 GRACE = 10.0  # seconds that a stop may take
@@ -166,8 +167,13 @@ class Provider:
         config, listen = self.config, self.config.listen
         leaf, *chain = config.keys.tls_certificates
         tls = server_context(leaf, config.keys.tls_key, chain)
-        policy = Policy(content_octets=config.limits.content_octets, etebligat=config.policy.etebligat == "accept")
-        submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready)
+        policy = Policy(
+            content_octets=config.limits.content_octets,
+            etebligat=config.policy.etebligat == "accept",
+            signature=config.submission.require_signature,
+        )
+        users = UserAnchors(config.submission.trust_anchors)
+        submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready, users)
         anchors = load_anchors(config.trust.anchors)
         reception = ReceptionCounter(self.store, self.peers, anchors, relay_settings(config), now, self.ready)
         logins = Logins(self.store, config.limits.login_checks)

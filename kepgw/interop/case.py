@@ -20,7 +20,18 @@ class Identity:
     development: bool
     spelling: Spelling
     type_header: str = "element"  # X-REM-EvidenceType: the ETSI element name, or the KEP code
-    delivery_status: bool = False  # RFC 3464 part in receipts to our own users
+
+
+@dataclass(frozen=True, slots=True)
+class SignedBy:
+    """The sender's own signature as it was found at T0, for the introduction of the dispatch.
+
+    ``method`` is "QES", "AdES-Plus" or "AdES"; "none" when there is no signature, "invalid" when it does not hold.
+    """
+
+    method: str
+    name: str = ""
+    authority: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Case:
     cc: str
     tr_headers: tuple[tuple[str, str], ...]
     authentication: Authentication | None
+    signed_by: SignedBy | None = None  # None: signatures are not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,7 @@ def case_of(transaction: Transaction) -> Case:
     message, dispatch = transaction.message, transaction.dispatch
     facts = message.facts
     method = facts.get("authentication")
+    signature = facts.get("signature")
     return Case(
         remmd_id=dispatch.remmd_id,
         evidence_id=dispatch.evidence_id,
@@ -74,4 +87,5 @@ def case_of(transaction: Transaction) -> Case:
         cc=facts.get("cc", ""),
         tr_headers=tuple((name, value) for name, value in facts.get("tr_headers", [])),
         authentication=Authentication(message.t0, method) if method else None,
+        signed_by=SignedBy(signature["method"], signature["name"], signature["authority"]) if signature else None,
     )

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from kepgw.interop.case import Order
 from kepgw.interop.desk import Submission
 from kepgw.interop.peers import Peers
 from kepgw.interop.settings import Policy
+from kepgw.interop.signatures import Found, SignatureDesk
 from kepgw.interop.work import new_identifier, order_evidence
 from kepgw.journey.states import State
 from kepgw.message.decoded import content_octets
@@ -43,6 +44,7 @@ from kepgw.store.messages import (
 )
 from kepgw.store.octets import ContentRef, Span, put_blob, put_content
 from kepgw.store.tasks import SIGN, Kind, Task, add
+from kepgw.trust.useranchors import UserAnchors
 
 PROFILE: Final = "tr-kep"
 BASIC: Final = "Basic"  # TS 102 640-2 AuthMethod: a password over TLS
@@ -60,6 +62,7 @@ class _Looked:
     rendered: Rendered
     to: str
     cc: str
+    signature: Found | None = None  # None: not looked at
 
 
 class SubmissionCounter:
@@ -72,11 +75,13 @@ class SubmissionCounter:
         policy: Policy,
         now: Callable[[], datetime],
         ready: Callable[[], None],
+        anchors: UserAnchors | None = None,
     ) -> None:
         self._store = store
         self._peers = peers
         self._policy = policy
         self._now = now
+        self._signatures = SignatureDesk(policy.signature, anchors)
         self.ready = ready
 
     async def sender(self, operator: Operator, address: str) -> None:
@@ -110,8 +115,12 @@ class SubmissionCounter:
         if not submission.recipients:
             raise Refusal("no-recipients", submission.operator.login)
         looked = await _look(submission, self._policy)
+        t0 = self._now()
+        if looked.problem is None:
+            found, problem = await self._signatures.examine(submission.spool.view(), t0, submission.operator.login)
+            looked = replace(looked, signature=found, problem=problem)
         problem = looked.problem
-        entry = _Entry(self, submission, looked, self._now())
+        entry = _Entry(self, submission, looked, t0)
         if problem is None:
             try:
                 return await self._store.write(entry.accept)
@@ -226,7 +235,7 @@ class _Entry:
     def _message(self, state: str) -> Message:
         submission, original = self._submission, self._looked.original
         operator = submission.operator
-        parameters = submission.parameters
+        parameters, signature = submission.parameters, self._looked.signature
         return Message(
             month=self._month,
             id=self._id,
@@ -248,7 +257,8 @@ class _Entry:
                 "cc": self._looked.cc,
                 "tr_headers": [list(pair) for pair in original.tr_headers] if original else [],
                 "ileti_tip": original.ileti_tip if original else "standart",
-                "authentication": BASIC,
+                "authentication": signature.method if signature and signature.holds else BASIC,
+                "signature": asdict(signature) if signature else None,
                 "remote": submission.remote,
                 "ret": parameters.ret,
                 "envid": parameters.envid,

@@ -5,6 +5,7 @@ Pure: data in, unsigned octets out. One receipt carries one evidence; the attach
 
 import hashlib
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from typing import Final
@@ -16,9 +17,9 @@ from kepgw.evidence.model import Evidence, Issuer, MessageDetails
 from kepgw.evidence.render import is_development, render
 from kepgw.interop.case import Case, Identity, Order
 from kepgw.message.envelope import OriginalPart, Unsealed, begin
-from kepgw.message.introduction import dispatch_introduction, receipt_introduction
+from kepgw.message.introduction import dispatch_introduction, local_time, receipt_introduction
 from kepgw.message.words import encode_text
-from kepgw.texts import Language, text
+from kepgw.texts import LANGUAGES, Language, text
 
 MAX_SHOWN_SUBJECT: Final = 200  # characters of an original subject repeated in our own
 HASH_NAME: Final = "SHA-256"
@@ -77,6 +78,7 @@ def dispatch(identity: Identity, case: Case, evidence_10: bytes) -> Unsealed:
         case.remmd_id,
         identity.name,
         identity.development,
+        signature=_signature(case),
     )
     element = KEP_CODES[KepCode.KABUL].element
     return begin(
@@ -89,9 +91,7 @@ def dispatch(identity: Identity, case: Case, evidence_10: bytes) -> Unsealed:
     )
 
 
-def receipt(
-    identity: Identity, case: Case, made: Evidence, xml: bytes, delivery_status: bytes | None = None
-) -> Unsealed:
+def receipt(identity: Identity, case: Case, made: Evidence, xml: bytes) -> Unsealed:
     """The envelope of a receipt (delil iletisi) with exactly one evidence."""
     code = made.kep_code
     assert code is not None
@@ -126,9 +126,25 @@ def receipt(
         ),
         None,
         [(f"{made.element}.xml", xml)],
-        delivery_status,
         seed=_seed(case, made.identifier),
     )
+
+
+def _signature(case: Case) -> Mapping[Language, str] | None:
+    """What the introduction says of the sender's own signature, in each language."""
+    signed_by = case.signed_by
+    if signed_by is None:
+        return None
+    return {
+        language: text(
+            f"signed-{signed_by.method.lower()}",
+            language,
+            name=signed_by.name,
+            authority=signed_by.authority,
+            time=local_time(case.t0, language),
+        )
+        for language in LANGUAGES
+    }
 
 
 def _rows(made: Evidence, language: Language) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ TS 102 640-2 4.4: both forms say the same, without active code. The html has no 
 inline styles, so that it looks alike in mail clients that show html without loading anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -60,8 +60,12 @@ def dispatch_introduction(
     remmd_id: str,
     provider_name: str,
     development: bool,
+    signature: Mapping[Language, str] | None = None,
 ) -> tuple[str, str]:
-    """Text and html for a dispatch. The first 50 recipients are shown, the rest counted; ``submitted`` is aware UTC."""
+    """Text and html for a dispatch. The first 50 recipients are shown, the rest counted; ``submitted`` is aware UTC.
+
+    ``signature`` is what is known of the sender's own signature, in each language; without it there is no such line.
+    """
     shown = [clean(recipient) for recipient in recipients[:MAX_SHOWN]]
     more = len(recipients) - len(shown)
     sections = []
@@ -75,6 +79,7 @@ def dispatch_introduction(
             ("introduction-submitted", time),
             ("introduction-identifier", clean(remmd_id)),
             ("introduction-provider", clean(provider_name)),
+            *((("introduction-signature", clean(signature[language])),) if signature else ()),
         )
         sections.append(
             _Section(

@@ -79,14 +79,16 @@ class CmsReading:
     token: bytes | None
 
 
-def read(der: bytes) -> CmsReading:
-    """Take a ContentInfo apart. Raises FormatError for broken octets, SignatureInvalid for what is never accepted.
+def read(der: bytes, most: int = LARGEST) -> CmsReading:
+    """Take a ContentInfo of at most ``most`` octets apart.
 
-    The last few readings are remembered: who verifies has mostly looked inside before (0.35 ms each time).
+    Raises FormatError for broken octets, SignatureInvalid for what is never accepted. The last few readings are
+    remembered: who verifies has mostly looked inside before (0.35 ms each time). Larger ones, with a whole message
+    inside, are not.
     """
-    if len(der) > LARGEST:
+    if len(der) > most:
         raise FormatError(f"a CMS signature of {len(der)} octets")
-    return _remembered(der)
+    return _remembered(der) if len(der) <= LARGEST else _remembered.__wrapped__(der)
 
 
 @lru_cache(maxsize=16)

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid
 
-Usage = Literal["sign", "stamp"]
+Usage = Literal["sign", "stamp", "user"]
 CHECK = "chain"
 
 DEEPEST = 6  # certificates above the leaf
@@ -37,6 +37,11 @@ SIGNING_PURPOSES = frozenset(
         x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36"),  # id-kp-documentSigning, RFC 9336
     }
 )
+# Users' certificates are made for more: no text narrows what stands beside the signing of documents and mail.
+USER_PURPOSES = SIGNING_PURPOSES | {
+    ExtendedKeyUsageOID.CLIENT_AUTH,
+    x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.12"),  # document signing as Microsoft has it
+}
 _UNDERSTOOD = frozenset(
     {
         ExtensionOID.KEY_USAGE,
@@ -68,8 +73,8 @@ def validate(
     """The path from ``leaf`` to one of ``anchors`` (all DER, anchor last) that holds at ``at``.
 
     ``others`` are certificates that may stand between. An anchor that is the leaf itself is trusted as it is. ``usage``
-    is "sign" (envelopes, evidence) or "stamp" (RFC 3161 2.3: critical and sole timeStamping). Good results are
-    remembered within their span of validity. Raises SignatureInvalid(check="chain") with the reason.
+    is "sign" (envelopes, evidence), "stamp" (RFC 3161 2.3: critical and sole timeStamping) or "user" (senders). Good
+    results are remembered within their span of validity. Raises SignatureInvalid(check="chain") with the reason.
     """
     others, anchors = tuple(others), tuple(anchors)
     key = (leaf, others, anchors, usage)
@@ -235,7 +240,7 @@ def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
     if usage == "stamp":
         if extended is None or not extended.critical or purposes != {ExtendedKeyUsageOID.TIME_STAMPING}:
             raise SignatureInvalid("the certificate is not a time-stamp authority's: RFC 3161 2.3", CHECK)
-    elif purposes and not purposes & SIGNING_PURPOSES:
+    elif purposes and not purposes & (USER_PURPOSES if usage == "user" else SIGNING_PURPOSES):
         raise SignatureInvalid(f"the key of {_subject(certificate)} is for another purpose", CHECK)
 
 
