@@ -18,6 +18,7 @@ from kepgw.app.commands.access import ask
 from kepgw.app.config import Config, load, missing_files
 from kepgw.app.doctor_ports import examine_ports
 from kepgw.errors import ConfigurationError, KepError, SignatureInvalid
+from kepgw.trust.devpki import MARK
 from kepgw.trust.keys import FileKey, describe, load_certificates, load_key
 from kepgw.trust.paths import load_anchors, validate
 from kepgw.trust.stamping import DevelopmentTsa, HttpTsa, verify_token
@@ -53,6 +54,8 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
             "provider.development is true: every evidence says that it has no legal effect",
             "set it to false when real keys and a real time-stamp authority are in place",
         )
+    else:
+        yield from _development_keys(config)
     yield from _files(config)
     yield from _process(config, at)
     yield from _tls(config, at)
@@ -65,6 +68,23 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     for what, problem, remedy in examine_ports(config, running=running):
         yield Finding("problem" if remedy else "ok", what, problem, remedy)
     yield from _peers(config)
+
+
+def _development_keys(config: Config) -> Iterator[Finding]:
+    """Development keys without the policy that denies legal effect would be a lie in every evidence."""
+    keys = config.keys
+    for path in dict.fromkeys((*keys.process_certificates, *keys.tls_certificates, *config.trust.anchors)):
+        try:
+            marked = any(MARK in each.subject.rfc4514_string() for each in load_certificates(path))
+        except ConfigurationError:
+            continue  # told as a missing file
+        if marked:
+            yield Finding(
+                "problem",
+                "development",
+                f"provider.development is false, but {path} is a development certificate",
+                "put real keys in place, or set provider.development = true",
+            )
 
 
 def lifetime(what: str, days: int, until: datetime, remedy: str) -> Finding:
@@ -173,21 +193,19 @@ def _stamps(config: Config, at: datetime) -> Iterator[Finding]:
                 findings.append(lifetime(f"{what} certificate", key.days_left(at), key.not_after, "make new keys"))
                 token = DevelopmentTsa(key)(digest)
             else:
-                authority = HttpTsa(tsa.url, timeout=tsa.timeout)
+                authority = HttpTsa(tsa.url, anchors=anchors, timeout=tsa.timeout)
                 try:
                     token = authority(digest)
                 finally:
                     authority.close()
-        except KepError as error:
-            findings.append(
-                Finding("problem", what, f"gives none: {error}", "check [[tsa]] and the way to the authority")
-            )
-            continue
-        try:
             stamped = verify_token(token, digest, anchors)
         except KepError as error:
-            remedy = "put the root of the authority in trust.anchors"
-            findings.append(Finding("problem", what, f"comes, but does not verify: {error}", remedy))
+            if isinstance(error, SignatureInvalid) or isinstance(error.__cause__, SignatureInvalid):
+                remedy = "put the root of the authority in trust.anchors"
+                findings.append(Finding("problem", what, f"comes, but does not verify: {error}", remedy))
+            else:
+                remedy = "check [[tsa]] and the way to the authority"
+                findings.append(Finding("problem", what, f"gives none: {error}", remedy))
             continue
         difference = abs(stamped.time - datetime.now(UTC))
         if difference > CLOCK:

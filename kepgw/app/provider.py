@@ -74,6 +74,7 @@ def tools_of(config: Config) -> Tools:
         tsa_certificates=tuple(config.keys.tsa_certificates),
         authorities=tuple(Authority(each.kind, each.url, each.timeout) for each in config.tsa),
         algorithm="" if algorithm == "auto" else algorithm,
+        anchors=tuple(config.trust.anchors),
     )
 
 

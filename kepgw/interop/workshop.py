@@ -23,6 +23,7 @@ from kepgw.trust import cms
 from kepgw.trust.devtsa import DevelopmentTsa
 from kepgw.trust.heads import sign_head
 from kepgw.trust.keys import ProcessKeys, load_key
+from kepgw.trust.paths import load_anchors
 from kepgw.trust.stamping import HttpTsa, TsaOrder
 
 
@@ -46,6 +47,7 @@ class Tools:
     tsa_certificates: tuple[Path, ...]
     authorities: tuple[Authority, ...]
     algorithm: str = ""
+    anchors: tuple[Path, ...] = ()  # what tokens of authorities over HTTP are verified to
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,13 @@ class Bench:
 def stamper(tools: Tools) -> TsaOrder:
     """The authorities in their order."""
     made: list[Any] = []
+    over_http = any(each.kind == "http" for each in tools.authorities)
+    anchors = load_anchors(tools.anchors) if over_http else ()
     for authority in tools.authorities:
         if authority.kind == "development":
             made.append(DevelopmentTsa(load_key(tools.tsa_key, *tools.tsa_certificates, purpose="tsa")))
         else:
-            made.append(HttpTsa(authority.url, timeout=authority.timeout))
+            made.append(HttpTsa(authority.url, anchors=anchors, timeout=authority.timeout))
     return TsaOrder(made)
 
 

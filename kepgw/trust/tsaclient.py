@@ -7,7 +7,7 @@ from typing import Protocol
 import httpx
 
 from kepgw.errors import FormatError, SignatureInvalid, StampUnavailable
-from kepgw.trust.tokens import LARGEST, build_request, read_response, read_token, verify_token
+from kepgw.trust.tokens import LARGEST, build_request, read_response, verify_token
 
 TIMEOUT = 10.0  # seconds for connecting and for each read; no text fixes it
 _QUERY = "application/timestamp-query"
@@ -25,7 +25,7 @@ class Authority(Protocol):
 class HttpTsa:
     """One authority at an ``http`` or ``https`` URL, with a user name and password where it wants them.
 
-    With ``anchors`` (DER) each token is verified before it is used, else only its imprint and nonce are compared.
+    Each token is verified to ``anchors`` (DER) when it arrives: one that nobody can verify must not enter an evidence.
     Connections are kept; safe to use from many threads.
     """
 
@@ -33,7 +33,7 @@ class HttpTsa:
         self,
         url: str,
         *,
-        anchors: Sequence[bytes] = (),
+        anchors: Sequence[bytes],
         user: str = "",
         password: str = "",
         timeout: float = TIMEOUT,
@@ -50,17 +50,12 @@ class HttpTsa:
         return self.token(digest, secrets.randbits(64))
 
     def token(self, digest: bytes, nonce: int | None = None) -> bytes:
-        """Ask for a token; raises StampUnavailable when none comes, or one that is for something else."""
+        """Ask for a token; raises StampUnavailable when none comes or when it does not verify (its cause tells)."""
         try:
             token = read_response(self._post(build_request(digest, nonce)))
-            if self._anchors:
-                verify_token(token, digest, self._anchors, nonce=nonce)
-                return token
-            reading = read_token(token)
+            verify_token(token, digest, self._anchors, nonce=nonce)
         except (httpx.HTTPError, httpx.InvalidURL, SignatureInvalid, FormatError, StampUnavailable) as error:
             raise StampUnavailable(f"{self.name}: {type(error).__name__}: {error}") from error
-        if reading.digest != digest or reading.nonce != nonce:
-            raise StampUnavailable(f"{self.name}: the token is for another request")
         return token
 
     def close(self) -> None:

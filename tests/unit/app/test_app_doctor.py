@@ -252,3 +252,25 @@ def test_a_running_provider_is_well_and_ends_when_told(well, kepgw):
 def test_settings_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigurationError):
         list(examine(tmp_path))
+
+
+def test_development_keys_in_earnest(well):
+    """Without the mark of development nothing may be made with its keys."""
+    rewrite(well, development="false", policies='["urn:test:policy"]', kind='"http"', url='"http://127.0.0.1:1/"')
+    told = [each for each in examine(well) if each.what == "development"]
+    assert {each.level for each in told} == {"problem"}
+    named = " ".join(each.detail for each in told)
+    assert all(f"keys/{name}.pem" in named for name in ("process", "intermediate", "tls", "root"))
+    assert all(each.remedy for each in told)
+
+
+def test_user_signatures(well):
+    (finding,) = [each for each in examine(well) if each.what == "user signatures"]
+    assert (finding.level, finding.detail) == ("ok", "not looked at")
+    rewrite(well, require_signature='"require"')
+    assert ills(well)["user signatures"].level == "problem"
+    (well / "user-anchors" / "eshs.pem").write_bytes((well / "keys" / "root.pem").read_bytes())
+    (well / "user-anchors" / "broken.crl").write_bytes(b"")
+    finding = ills(well)["user signatures"]
+    assert (finding.level, "broken.crl" in finding.detail) == ("warning", True)
+    assert any("1 authorities" in each.detail for each in examine(well) if each.what == "user signatures")

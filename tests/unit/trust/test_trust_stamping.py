@@ -248,11 +248,10 @@ def refusal():
     ],
     ids=["status", "html", "refused", "endless", "nonce", "imprint"],
 )
-@pytest.mark.parametrize("verified", [False, True])
-def test_authorities_that_fail(served, tsa, anchors, answer, told, verified):
+def test_authorities_that_fail(served, tsa, anchors, answer, told):
     served.answer = lambda query: answer(query, tsa)
     with pytest.raises(StampUnavailable, match=told):
-        HttpTsa(url(served), anchors=anchors if verified else ())(DIGEST)
+        HttpTsa(url(served), anchors=anchors)(DIGEST)
 
 
 def test_untrusted_authority_is_not_used(served, pki):
@@ -260,9 +259,23 @@ def test_untrusted_authority_is_not_used(served, pki):
         HttpTsa(url(served), anchors=load_anchors([pki("rsa-2048") / "root.pem"]))(DIGEST)
 
 
+def test_without_anchors_no_token_is_used(served):
+    with pytest.raises(StampUnavailable, match="no path") as caught:
+        HttpTsa(url(served), anchors=())(DIGEST)
+    assert isinstance(caught.value.__cause__, SignatureInvalid)
+
+
+def test_one_that_nobody_can_verify_gives_way_to_the_next(served, tsa, anchors, pki):
+    stranger = load_anchors([pki("rsa-2048") / "root.pem"])
+    failed = []
+    order = TsaOrder([HttpTsa(url(served), anchors=stranger), tsa], failed=lambda name, _error: failed.append(name))
+    assert verify_token(order(DIGEST), DIGEST, anchors).time == AT
+    assert failed == [url(served)]
+
+
 def test_no_listener():
     with pytest.raises(StampUnavailable, match=r"http://127\.0\.0\.1:1/"):
-        HttpTsa("http://127.0.0.1:1/", timeout=2)(DIGEST)
+        HttpTsa("http://127.0.0.1:1/", anchors=(), timeout=2)(DIGEST)
 
 
 def test_slow_authority():
@@ -270,13 +283,13 @@ def test_slow_authority():
         raise httpx.ReadTimeout("timed out")
 
     with pytest.raises(StampUnavailable, match="ReadTimeout"):
-        HttpTsa("http://tsa.example/", transport=httpx.MockTransport(slow))(DIGEST)
+        HttpTsa("http://tsa.example/", anchors=(), transport=httpx.MockTransport(slow))(DIGEST)
 
 
 def test_the_next_in_order_serves(served, tsa, anchors):
     failed = []
     order = TsaOrder(
-        [HttpTsa("http://127.0.0.1:1/", timeout=2), HttpTsa(url(served), anchors=anchors), tsa],
+        [HttpTsa("http://127.0.0.1:1/", anchors=(), timeout=2), HttpTsa(url(served), anchors=anchors), tsa],
         failed=lambda name, _error: failed.append(name),
     )
     assert verify_token(order(DIGEST), DIGEST, anchors).time == AT
@@ -288,7 +301,7 @@ def test_all_fail():
     with pytest.raises(StampUnavailable, match="configured"):
         TsaOrder([])(DIGEST)
     with pytest.raises(StampUnavailable, match=r"127\.0\.0\.1:1/a.*127\.0\.0\.1:1/b"):
-        TsaOrder([HttpTsa("http://127.0.0.1:1/a", timeout=2), HttpTsa("http://127.0.0.1:1/b", timeout=2)])(DIGEST)
+        TsaOrder([*(HttpTsa(f"http://127.0.0.1:1/{name}", anchors=(), timeout=2) for name in "ab")])(DIGEST)
 
 
 def test_expired_development_tsa_falls_through(tmp_path, tsa, anchors):
