@@ -300,9 +300,9 @@ def _with_original(tx: Tx, task: Task) -> tuple[Transaction, Rendered, bytes | N
 
 
 def _digest(tx: Tx, unsealed: Unsealed | None, content: ContentRef) -> bytes:
-    """SHA-256 of what the signature of a dispatch covers, as it streams."""
+    """The digest of what the signature of a dispatch covers, as it streams."""
     assert unsealed is not None
-    digest = hashlib.sha256(unsealed.signed_head)
+    digest = hashlib.new(unsealed.digest_algorithm, unsealed.signed_head)
     for chunk in read_content(tx, content):
         digest.update(chunk)
     digest.update(unsealed.tail)

@@ -55,7 +55,7 @@ def write(identity: Identity, made: Evidence) -> bytes:
     return ts102640.write(made, identity.spelling)
 
 
-def dispatch(identity: Identity, case: Case, evidence_10: bytes) -> Unsealed:
+def dispatch(identity: Identity, case: Case, evidence_10: bytes, digest_algorithm: str = "sha256") -> Unsealed:
     """The envelope of a KEP iletisi: original and evidence 10 inside (Yönetmelik m.4: it contains the evidence)."""
     outer = [
         ("Message-ID", f"<{case.remmd_id}>"),
@@ -88,10 +88,11 @@ def dispatch(identity: Identity, case: Case, evidence_10: bytes) -> Unsealed:
         OriginalPart(case.size, case.eight_bit),
         [(f"{element}.xml", evidence_10)],
         seed=_seed(case, case.evidence_id),
+        digest_algorithm=digest_algorithm,
     )
 
 
-def receipt(identity: Identity, case: Case, made: Evidence, xml: bytes) -> Unsealed:
+def receipt(identity: Identity, case: Case, made: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
     """The envelope of a receipt (delil iletisi) with exactly one evidence."""
     code = made.kep_code
     assert code is not None
@@ -127,6 +128,7 @@ def receipt(identity: Identity, case: Case, made: Evidence, xml: bytes) -> Unsea
         None,
         [(f"{made.element}.xml", xml)],
         seed=_seed(case, made.identifier),
+        digest_algorithm=digest_algorithm,
     )
 
 

@@ -20,6 +20,7 @@ from kepgw.interop.processes import Processes
 from kepgw.message.envelope import Unsealed
 from kepgw.message.rendering import Rendered, render, render_grafted
 from kepgw.trust import cms
+from kepgw.trust.algorithms import SIGNATURES
 from kepgw.trust.devtsa import DevelopmentTsa
 from kepgw.trust.heads import sign_head
 from kepgw.trust.keys import ProcessKeys, load_key
@@ -84,16 +85,17 @@ class Bench:
         key = self.keys.choose(at)
         evidence = tr_kep.evidence(self.identity, case, order, key.certificate)
         xml = xades.sign(tr_kep.write(self.identity, evidence), key, at, self.stamp)
-        receipt = tr_kep.receipt(self.identity, case, evidence, xml)
+        used = SIGNATURES[key.algorithm].digest  # CMS has one digest for content and attributes (RFC 5652 5.4)
+        receipt = tr_kep.receipt(self.identity, case, evidence, xml, used)
         # a receipt's envelope is CAdES B-B; the evidence in it carries the stamp
         octets = receipt.head + receipt.seal(
-            cms.sign_detached(_sha256(receipt.signed_head, receipt.tail), key, at, None)
+            cms.sign_detached(_digest(used, receipt.signed_head, receipt.tail), key, at, None)
         )
-        unsealed = tr_kep.dispatch(self.identity, case, xml) if with_dispatch else None
+        unsealed = tr_kep.dispatch(self.identity, case, xml, used) if with_dispatch else None
         return Made(evidence, xml, octets, render(octets), unsealed)
 
     def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
-        """Sign and stamp a dispatch whose signed octets have this SHA-256."""
+        """Sign and stamp a dispatch whose signed octets have this digest."""
         at = datetime.now(UTC)
         key = self.keys.choose(at)
         tail = unsealed.seal(cms.sign_detached(digest, key, at, self.stamp))  # stamped: Yönetmelik, "KEP iletisi"
@@ -105,7 +107,7 @@ class Bench:
         if octets is None or made.unsealed is None:
             return made, None
         unsealed = made.unsealed
-        digest = _sha256(unsealed.signed_head, octets, unsealed.tail)
+        digest = _digest(unsealed.digest_algorithm, unsealed.signed_head, octets, unsealed.tail)
         return replace(made, unsealed=None), self.seal(unsealed, digest, original, case.size)
 
     def head(self, size: int, root: bytes) -> Head:
@@ -128,8 +130,8 @@ def stamper(tools: Tools) -> TsaOrder:
     return TsaOrder(made)
 
 
-def _sha256(*pieces: bytes) -> bytes:
-    digest = hashlib.sha256()
+def _digest(algorithm: str, *pieces: bytes) -> bytes:
+    digest = hashlib.new(algorithm)
     for piece in pieces:
         digest.update(piece)
     return digest.digest()

@@ -27,14 +27,21 @@ class OriginalPart:
     eight_bit: bool
 
 
+_MICALG = {"sha256": b"sha-256", "sha384": b"sha-384", "sha512": b"sha-512"}  # RFC 8551 3.5.3.2
+
+
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """An envelope without its signature. Octets before and after the form; where in ``head`` the signed ones begin."""
+    """An envelope without its signature. Octets before and after the form; where in ``head`` the signed ones begin.
+
+    ``digest_algorithm`` ("sha256", "sha384" or "sha512") is what the signature must use: ``micalg`` says it.
+    """
 
     head: bytes
     tail: bytes
     signed_from: int
     boundary: bytes
+    digest_algorithm: str = "sha256"
 
     @property
     def signed_head(self) -> bytes:
@@ -62,6 +69,7 @@ def begin(
     evidence: Sequence[tuple[str, bytes]],
     delivery_status: bytes | None = None,
     seed: bytes = b"",
+    digest_algorithm: str = "sha256",
 ) -> Unsealed:
     """Everything of an envelope but the original's octets and the signature.
 
@@ -71,7 +79,8 @@ def begin(
 
     Boundaries come from ``seed`` alone, so a retry builds the same octets. It must hold the digest of the original and
     an identifier that its sender cannot know: then nobody can write our delimiter lines into a message beforehand.
-    Raises ValueError for an empty seed or a file name that is not plain ASCII (our own mistakes).
+    ``digest_algorithm`` is that of the signature to come. Raises ValueError for an empty seed or a file name
+    that is not plain ASCII (our own mistakes).
     """
     if not seed:
         raise ValueError("an envelope needs a seed for its boundaries")
@@ -81,7 +90,8 @@ def begin(
     head = [
         block(outer),
         b'MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol="application/pkcs7-signature";\r\n',
-        b' micalg=sha-256; boundary="%b"\r\nContent-Transfer-Encoding: %b\r\n\r\n' % (signed, encoding),
+        b' micalg=%b; boundary="%b"\r\nContent-Transfer-Encoding: %b\r\n\r\n'
+        % (_MICALG[digest_algorithm], signed, encoding),
         _PREAMBLE,
         b"\r\n--%b\r\n" % signed,
     ]
@@ -102,7 +112,7 @@ def begin(
     tail += [delimiter, b"--\r\n"]
     if original is not None:
         head += [delimiter, b"\r\n", _original_header(encoding)]
-    return Unsealed(b"".join(head), b"".join(tail), signed_from, signed)
+    return Unsealed(b"".join(head), b"".join(tail), signed_from, signed, digest_algorithm)
 
 
 def _boundary(seed: bytes, use: bytes) -> bytes:

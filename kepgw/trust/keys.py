@@ -24,7 +24,7 @@ WARN_DAYS = 30  # days before expiry from which doctor and the log warn; no text
 LONGEST_FILE = 1 << 20  # octets of a PEM file: a chain is a few KB
 
 _PURPOSES = {"process": ExtendedKeyUsageOID.EMAIL_PROTECTION, "tsa": ExtendedKeyUsageOID.TIME_STAMPING}
-_DEFAULTS = {"rsa": "rsa-sha256", "ecdsa": "ecdsa-sha256"}  # micalg of every envelope is sha-256
+_DEFAULTS = {"rsa": "rsa-sha256", "ecdsa": "ecdsa-sha256"}
 
 
 class FileKey:
