@@ -11,7 +11,7 @@ from kepgw.interop.work import advance, carry_out
 from kepgw.journey import Event
 from kepgw.refusals import Refusal
 from kepgw.store.engine import Tx
-from kepgw.store.mailboxes import EVIDENCE, deliver, standard
+from kepgw.store.mailboxes import EVIDENCE, Standard, deliver
 from kepgw.store.messages import (
     Recipient,
     Transaction,
@@ -63,7 +63,7 @@ class Answer(Arrival):
         if message.account is not None:
             deliver(
                 tx,
-                standard(tx, message.account, EVIDENCE),
+                Standard(message.account, EVIDENCE),
                 content,
                 size=self._relayed.spool.size,
                 kind="receipt",

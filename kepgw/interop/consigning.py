@@ -18,7 +18,7 @@ from kepgw.refusals import Refusal
 from kepgw.store.accounts import account_by_address
 from kepgw.store.engine import Tx
 from kepgw.store.ids import month_of, new_id
-from kepgw.store.mailboxes import INBOX, deliver, standard
+from kepgw.store.mailboxes import INBOX, Standard, deliver
 from kepgw.store.messages import (
     RECEIVED,
     Dispatch,
@@ -157,7 +157,7 @@ class Consignment(Arrival):
             )
             deliver(
                 tx,
-                standard(tx, account.id, INBOX),
+                Standard(account.id, INBOX),
                 content,
                 size=size,
                 kind="dispatch",

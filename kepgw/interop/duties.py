@@ -24,7 +24,7 @@ from kepgw.message.envelope import Unsealed
 from kepgw.message.rendering import Rendered
 from kepgw.store.engine import Store, Tx
 from kepgw.store.ids import micros, new_id
-from kepgw.store.mailboxes import EVIDENCE, INBOX, deliver, standard
+from kepgw.store.mailboxes import EVIDENCE, INBOX, Standard, deliver
 from kepgw.store.messages import (
     ISSUED,
     Dispatch,
@@ -42,7 +42,7 @@ from kepgw.store.messages import (
 from kepgw.store.octets import (
     ContentRef,
     Span,
-    put_blob,
+    put_blobs,
     put_content,
     read_content,
     rendered_of,
@@ -106,8 +106,7 @@ class Duties:
         recipients = recipients_of(tx, dispatch.month, dispatch.id)
         content = ContentRef(task.month, new_id(at))
         head, tail = new_id(at), new_id(at)
-        put_blob(tx, task.month, head, [sealed.head])
-        put_blob(tx, task.month, tail, [sealed.tail])
+        put_blobs(tx, task.month, {head: sealed.head, tail: sealed.tail})
         original = spans_of(tx, ContentRef(task.month, message.content or 0))
         spans = [Span(head, 0, len(sealed.head)), *original, Span(tail, 0, len(sealed.tail))]
         size = put_content(tx, content, spans, sealed.rendered)
@@ -127,7 +126,7 @@ class Duties:
             assert each.account is not None
             deliver(
                 tx,
-                standard(tx, each.account, INBOX),
+                Standard(each.account, INBOX),
                 content,
                 size=size,
                 kind="dispatch",
@@ -178,8 +177,7 @@ class Duties:
         """Put an evidence of ours into the ledger and its receipt where our own user sees it."""
         month = dispatch.month
         xml, octets, receipt = new_id(at), new_id(at), ContentRef(month, new_id(at))
-        put_blob(tx, month, xml, [made.xml])
-        put_blob(tx, month, octets, [made.receipt])
+        put_blobs(tx, month, {xml: made.xml, octets: made.receipt})
         size = put_content(tx, receipt, [Span(octets, 0, len(made.receipt))], made.rendered)
         evidence = made.evidence
         record_evidence(
@@ -202,7 +200,7 @@ class Duties:
         if message.account is not None:
             deliver(
                 tx,
-                standard(tx, message.account, EVIDENCE),
+                Standard(message.account, EVIDENCE),
                 receipt,
                 size=size,
                 kind="receipt",

@@ -29,7 +29,7 @@ from kepgw.refusals import Refusal
 from kepgw.store.accounts import Operator, account_by_address, audit, operator_by_login
 from kepgw.store.engine import Store, Tx
 from kepgw.store.ids import month_of, new_id
-from kepgw.store.mailboxes import SENT, deliver, standard
+from kepgw.store.mailboxes import SENT, Standard, deliver
 from kepgw.store.messages import (
     ACCEPTED,
     REFUSED,
@@ -273,7 +273,7 @@ class _Entry:
         size = put_blob(tx, self._month, blob, self._submission.spool.chunks())
         put_content(tx, self._content, [Span(blob, 0, size)], self._looked.rendered)
         insert_message(tx, message)
-        sent = standard(tx, self._submission.operator.account, SENT)
+        sent = Standard(self._submission.operator.account, SENT)
         deliver(tx, sent, self._content, size=size, kind="original", at=self._t0, flags=["\\Seen"], message=message.id)
 
     def _dispatch(self, tx: Tx, message: Message, group: list[str], *, blind: bool) -> str:

@@ -54,8 +54,9 @@ def append(tx: Tx, record: Record) -> None:
         )
     grown, made = merkle.grow(size, edge, record.leaf())
     first = merkle.number(0, size)
-    for place, hashed in enumerate(made, first):
-        tx.run("INSERT INTO ledger_node (id, hash) VALUES (?, ?)", place, hashed)
+    rows = ", ".join(["(?, ?)"] * len(made))
+    values = [value for row in enumerate(made, first) for value in row]
+    tx.run(f"INSERT INTO ledger_node (id, hash) VALUES {rows}", *values)
     tx.run(
         "INSERT INTO ledger_tree (id, size, edge) VALUES (1, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET size = excluded.size, edge = excluded.edge",

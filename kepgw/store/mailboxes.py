@@ -215,9 +215,16 @@ def subscribe(tx: Tx, account_id: int, name: str, *, wanted: bool) -> None:
     tx.announce("mailboxes", account_id)
 
 
+class Standard(NamedTuple):
+    """One of the standard folders of an account, to be found in the statement that uses it."""
+
+    account: int
+    name: str
+
+
 def deliver(
     tx: Tx,
-    mailbox_id: int,
+    where: int | Standard,
     content: ContentRef,
     *,
     size: int,
@@ -228,8 +235,11 @@ def deliver(
     dispatch: int | None = None,
     ordinal: int | None = None,
 ) -> int:
-    """Put a mail into a mailbox; returns its UID. ``kind``: dispatch | original | receipt | mail."""
-    uid, modseq = take_uids(tx, mailbox_id, 1)
+    """Put a mail into a mailbox; returns its UID. ``kind``: dispatch | original | receipt | mail.
+
+    Raises LookupError when there is no such mailbox.
+    """
+    mailbox_id, uid, modseq = _take_uids(tx, where, 1)
     tx.run(
         "INSERT INTO mail (mailbox, uid, month, content, size, kind, message, dispatch, ordinal,"
         " internal_date, flags, modseq, served, recent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 1)",
@@ -251,15 +261,20 @@ def deliver(
 
 def take_uids(tx: Tx, mailbox_id: int, count: int) -> tuple[int, int]:
     """Reserve ``count`` UIDs: the first of them, and the modseq of this change."""
-    rows = tx.rows(
-        "UPDATE mailbox SET uidnext = uidnext + ?, modseq = modseq + 1 WHERE id = ? RETURNING uidnext, modseq",
+    return _take_uids(tx, mailbox_id, count)[1:]
+
+
+def _take_uids(tx: Tx, where: int | Standard, count: int) -> tuple[int, int, int]:
+    known = "account = ? AND name = ?" if isinstance(where, Standard) else "id = ?"
+    row = tx.row(
+        f"UPDATE mailbox SET uidnext = uidnext + ?, modseq = modseq + 1 WHERE {known} RETURNING id, uidnext, modseq",
         count,
-        mailbox_id,
+        *(where if isinstance(where, Standard) else (where,)),
     )
-    if not rows:
-        raise LookupError(f"there is no mailbox {mailbox_id}")
-    tx.announce("mailbox", mailbox_id)
-    return rows[0][0] - count, rows[0][1]
+    if row is None:
+        raise LookupError(f"there is no mailbox {where}")
+    tx.announce("mailbox", row[0])
+    return row[0], row[1] - count, row[2]
 
 
 def raise_modseq(tx: Tx, mailbox_id: int) -> int:

@@ -5,7 +5,7 @@ already lie, and its small tail.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from kepgw.errors import StoreError
@@ -38,6 +38,24 @@ def put_blob(tx: Tx, month: int, blob: int, chunks: Iterable[bytes]) -> int:
         size += len(chunk)
     tx.run("INSERT INTO blob (month, id, size) VALUES (?, ?, ?)", month, blob, size)
     return size
+
+
+def put_blobs(tx: Tx, month: int, blobs: Mapping[int, bytes]) -> None:
+    """Store several octet strings that are at hand; the small ones in one statement together.
+
+    Each statement is a hand-over of the interpreter and so a wait: what is made together is written together.
+    """
+    small = {blob: octets for blob, octets in blobs.items() if 0 < len(octets) <= CHUNK}
+    for blob, octets in blobs.items():
+        if blob not in small:
+            put_blob(tx, month, blob, [octets])
+    if small:
+        rows = ", ".join(["(?, ?, 0, ?)"] * len(small))
+        values = [value for blob, octets in small.items() for value in (month, blob, octets)]
+        tx.run(f"INSERT INTO blob_chunk (month, blob, seq, data) VALUES {rows}", *values)
+        rows = ", ".join(["(?, ?, ?)"] * len(small))
+        values = [value for blob, octets in small.items() for value in (month, blob, len(octets))]
+        tx.run(f"INSERT INTO blob (month, id, size) VALUES {rows}", *values)
 
 
 def _even(chunks: Iterable[bytes]) -> Iterator[bytes]:
