@@ -1,5 +1,6 @@
 """A message of a peer, opened and judged, on its way into the store: what dispatches and receipts have in common."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,6 +74,7 @@ class Arrival:
                 blob=blob,
                 receipt=receipt,
             ),
+            hashlib.sha256(self._opened.xml).digest(),
         )
 
     def _new_id(self) -> str:

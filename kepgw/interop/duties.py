@@ -196,6 +196,7 @@ class Duties:
                 blob=xml,
                 receipt=receipt.id,
             ),
+            hashlib.sha256(made.xml).digest(),
         )
         if message.account is not None:
             deliver(

@@ -111,15 +111,16 @@ def nodes(tx: Tx, begin: int, end: int) -> dict[int, bytes]:
     return {place: hashed for place, hashed in rows if isinstance(hashed, bytes) and len(hashed) == merkle.HASH_SIZE}
 
 
-def record_of(tx: Tx, seq: int, row: Any) -> Record:
+def record_of(tx: Tx, seq: int, row: Any, digest: bytes | None = None) -> Record:
     """The record of an evidence that is about to be stored under ``seq`` (a kepgw.store.messages.EvidenceRow).
 
-    Raises StoreError when its octets are not in the store.
+    ``digest`` is the SHA-256 of its octets when the same transaction has just written them; else they are read.
+    Raises StoreError when they are not in the store.
     """
     return Record(
         seq=seq,
         identifier=row.id,
-        digest=_digest(tx, row.month, row.blob),
+        digest=_digest(tx, row.month, row.blob) if digest is None else digest,
         code=row.code,
         issuer=row.issuer,
         own=row.own,

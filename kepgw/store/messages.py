@@ -260,10 +260,11 @@ def set_state(tx: Tx, month: int, dispatch: int, recipient: Recipient, at: datet
     )
 
 
-def record_evidence(tx: Tx, row: EvidenceRow) -> int:
+def record_evidence(tx: Tx, row: EvidenceRow, digest: bytes | None = None) -> int:
     """Put an evidence into the ledger. Returns its number: gap-free per provider, given in the commit itself.
 
-    Its octets are in the store already. Raises StoreError when they are not, or when the ledger cannot go on.
+    Its octets are in the store already; ``digest`` is their SHA-256 when they were just written. Raises StoreError
+    when they are not there, or when the ledger cannot go on.
     """
     found = tx.row(
         "INSERT INTO counter (name, value) VALUES ('evidence', 1)"
@@ -287,7 +288,7 @@ def record_evidence(tx: Tx, row: EvidenceRow) -> int:
         row.receipt,
         seq,
     )
-    ledger.append(tx, ledger.record_of(tx, seq, row))
+    ledger.append(tx, ledger.record_of(tx, seq, row, digest))
     return seq
 
 
