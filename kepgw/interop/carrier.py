@@ -18,7 +18,7 @@ from kepgw.store.engine import Change, Store
 from kepgw.store.tasks import SIGN, TIMER, Kind, Task, due_lanes, look, postpone
 
 LONGEST_SLEEP: Final = timedelta(seconds=60)
-SIGN_AT_ONCE: Final = 4  # tasks for each signing process: enough to keep it busy while commits are awaited
+SIGN_AT_ONCE: Final = 16  # tasks for each signing process: enough to keep it busy while commits are awaited
 TIMERS_AT_ONCE: Final = 16
 
 _log = logging.getLogger("kepgw.carrier")

@@ -81,8 +81,8 @@ def _files(found: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
     import json
 
     from kepgw.errors import FormatError
-    from kepgw.evidence.render import to_text
     from kepgw.evidence.reading import read
+    from kepgw.evidence.render import to_text
 
     index = []
     for each in found:
