@@ -100,6 +100,11 @@ def _open(relayed: Relayed, card: Card, anchors: Sequence[bytes], at: datetime) 
     judged = judgement.evidences[0]
     evidence = judged.evidence
     assert evidence is not None
+    # a KEP iletisi and every evidence are time-stamped by definition: Yönetmelik, "KEP iletisi"
+    stamped = {check.name for _, check in judgement.every() if check.verdict == "ok"}
+    missing = {"evidence-stamp", *(["envelope-stamp"] if judgement.envelope.original else [])} - stamped
+    if missing:
+        raise Refusal("envelope-invalid", f"without a time stamp: {', '.join(sorted(missing))}")
     try:
         signed_by(card, judgement.signer)
         signed_by(card, judged.signer)

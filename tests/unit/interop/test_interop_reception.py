@@ -488,3 +488,40 @@ async def test_a_late_proof_after_31(house, bench, sent):
     assert house.states() == ["delivered-late", "answered-late", "unreached"]
     assert house.tasks(Kind.DELIVERY_WINDOW) == []
     assert house.flags("ali@hs90.kep.tr") == "$KepIletildi $KepKabul $KepTeslimEdilemedi \\Seen"
+
+
+class Unstamped:
+    """A bench that asks no authority for some of its stamps."""
+
+    def __init__(self, bench, leave_out):
+        self.bench = bench
+        self.identity = bench.identity
+        self.leave_out = leave_out
+
+    def make(self, *arguments):
+        return self._without("evidence", self.bench.make, arguments)
+
+    def seal(self, *arguments):
+        return self._without("envelope", self.bench.seal, arguments)
+
+    def _without(self, what, job, arguments):
+        stamp = self.bench.stamp
+        if what == self.leave_out:
+            self.bench.stamp = None
+        try:
+            return job(*arguments)
+        finally:
+            self.bench.stamp = stamp
+
+
+@pytest.mark.parametrize("leave_out", ["evidence", "envelope"])
+async def test_a_dispatch_without_a_time_stamp_is_none(house, bench, ayse, leave_out):
+    octets = original("ali@hs91.kep.tr", to=[AYSE])
+    given = case(octets)
+    assert await refused(house, sealed(Unstamped(bench, leave_out), given, octets), AYSE) == "envelope-invalid"
+    await house.receive(sealed(bench, given, octets), AYSE)
+
+
+async def test_a_receipt_without_a_time_stamp_proves_nothing(house, bench, sent):
+    octets = receipt(Unstamped(bench, "evidence"), sent, KepCode.TESLIM, refers_to=1)
+    assert await refused(house, octets, SERVICE) == "envelope-invalid"
