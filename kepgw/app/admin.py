@@ -6,7 +6,7 @@ line only prints. Whatever changes something leaves a line in the audit trail wi
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -71,18 +71,20 @@ class Admin:
         config: Config,
         now: Callable[[], datetime] | None = None,
         sign_head: ledgers.SignNow | None = None,
+        followed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._store = store
         self._config = config
         self._now = now or (lambda: datetime.now(UTC))
         self._sign_head = sign_head
+        self._followed = followed  # waits until a running provider knows its changed peers
         self.actor = "admin"
 
     async def call(self, method: str, arguments: dict[str, Any], actor: str) -> Any:
         """Do the command ``method`` for ``actor``. Raises Refused, or what the command raises."""
         if method not in _METHODS:
             raise Refused("this provider does not know that command; are command and provider of the same version?")
-        acting = Admin(self._store, self._config, self._now, self._sign_head)
+        acting = Admin(self._store, self._config, self._now, self._sign_head, self._followed)
         acting.actor = actor
         try:
             return await getattr(acting, method)(**arguments)
@@ -158,7 +160,9 @@ class Admin:
             accounts.audit(tx, self._now(), self.actor, "peer-added", added.domain, print_)
             return added
 
-        return self._peer(await self._store.write(work))
+        added = await self._store.write(work)
+        await self._settle()
+        return self._peer(added)
 
     async def peer_list(self) -> list[dict[str, Any]]:
         """All peers with what their cards pin."""
@@ -177,7 +181,13 @@ class Admin:
             accounts.audit(tx, self._now(), self.actor, "peer-removed", domain)
 
         await self._store.write(work)
+        await self._settle()
         return {"domain": domain}
+
+    async def _settle(self) -> None:
+        """Answer when what was changed is in force, not a moment before."""
+        if self._followed is not None:
+            await self._followed()
 
     async def message_list(self, limit: int = 50) -> list[dict[str, Any]]:
         """The newest messages first, with the number of recipients in each state."""

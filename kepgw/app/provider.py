@@ -297,7 +297,7 @@ async def serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await provider.start()
-    admin = Admin(provider.store, config, now, provider.heads.sign_now)
+    admin = Admin(provider.store, config, now, provider.heads.sign_now, provider.peers.followed)
     control = ControlServer(admin, config.directory / "control.sock")
     try:
         await control.start()
