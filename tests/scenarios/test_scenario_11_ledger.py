@@ -1,4 +1,4 @@
-"""11 The ledger between two providers: heads by themselves, proofs while they run, and a cut-off that a head betrays."""
+"""11 The ledger between two providers: heads by themselves, proofs while they run, a cut-off that a head betrays."""
 
 import json
 import sqlite3
