@@ -249,7 +249,10 @@ class Channel(asyncio.Protocol):
     async def _more(self, seconds: float) -> None:
         """Wait until octets arrive that were not there."""
         if self._out:
+            there = len(self._buffer) + len(self._piece)
             await self.flush(seconds)
+            if len(self._buffer) + len(self._piece) > there:  # they came while the other end took ours
+                return
         if self._ended:
             raise Gone
         self._waiter = self._loop.create_future()
