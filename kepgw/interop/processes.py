@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
-from kepgw.errors import SigningUnavailable
+from kepgw.errors import KepError, SigningUnavailable
 
 LENGTH: Final = struct.Struct("!Q")
 STOP_SECONDS: Final = 5.0  # a process that does not end by then is killed
@@ -52,7 +52,12 @@ def serve(channel: socket.socket, make: Callable[[Any], Any], argument: Any) -> 
 
 
 def _answer(channel: socket.socket, value: Any, failure: Exception | None) -> None:
-    octets = pickle.dumps((value, failure), pickle.HIGHEST_PROTOCOL)
+    try:
+        octets = pickle.dumps((value, failure), pickle.HIGHEST_PROTOCOL)
+        if failure is not None:
+            pickle.loads(octets)  # noqa: S301  (our own)
+    except Exception:  # an exception that cannot travel, or not arrive: its words do
+        octets = pickle.dumps((None, KepError(f"{type(failure).__name__}: {failure}")), pickle.HIGHEST_PROTOCOL)
     channel.sendall(LENGTH.pack(len(octets)) + octets)
 
 

@@ -3,12 +3,20 @@
 import asyncio
 import os
 import signal
+import threading
 import time
 
 import pytest
 
-from kepgw.errors import ConfigurationError, SigningUnavailable, StampUnavailable
+from kepgw.errors import ConfigurationError, KepError, SigningUnavailable, StampUnavailable
 from kepgw.interop.processes import Processes
+
+
+class Awkward(Exception):
+    """Pickled, and not unpickled."""
+
+    def __init__(self, first, second):
+        super().__init__(first)
 
 
 class Bench:
@@ -24,6 +32,12 @@ class Bench:
 
     def refuse(self):
         raise StampUnavailable("nobody answers")
+
+    def awkward(self, what):
+        error = Awkward("a", "b")
+        if what == "contents":
+            error.lock = threading.Lock()
+        raise error
 
     def wait(self, path):
         while not os.path.exists(path):
@@ -88,3 +102,11 @@ async def test_close_lets_a_job_finish(tmp_path):
     with pytest.raises(SigningUnavailable):
         await processes.run("echo", 1)
     await processes.close()
+
+
+async def test_an_exception_that_cannot_travel_fails_its_job_only(pool):
+    _, before, _ = await pool.run("echo", 1)
+    for what in ("arguments", "contents"):
+        with pytest.raises(KepError, match="Awkward"):
+            await asyncio.wait_for(pool.run("awkward", what), 5)
+    assert (await pool.run("echo", 2))[1] == before
