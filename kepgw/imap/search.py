@@ -23,6 +23,7 @@ from kepgw.imap.view import View
 from kepgw.message.headers import Field, decode_text, fields
 from kepgw.message.mime import decode_body
 from kepgw.message.structure import Part, load
+from kepgw.message.words import decode_charset
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import moment
 from kepgw.store.octets import Span, cut, read_spans
@@ -111,7 +112,7 @@ def _readable(entries: list[Field]) -> str:
 
 def _decoded(octets: bytes, charset: str) -> str:
     try:
-        return octets.decode(charset, "replace")
+        return decode_charset(octets, charset)
     except (LookupError, ValueError):
         return octets.decode("cp1254", "replace")  # what unlabelled Turkish text most often is
 

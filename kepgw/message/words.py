@@ -1,5 +1,6 @@
 """The words of a header value: unfolding, and RFC 2047 encoded words both ways."""
 
+import codecs
 import re
 from base64 import b64encode
 from binascii import Error, a2b_base64, a2b_qp
@@ -8,6 +9,10 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _LINE_END = re.compile(rb"[\r\n\0]")
 _ENCODED = re.compile(rb"=\?([^?\s*]{1,40})(?:\*[^?\s]{0,40})?\?([bBqQ])\?([^?\s]*)\?=")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# Codecs of Python that are no charsets of mail: they take the square of the octets in time, or undo escapes
+_NO_CHARSET = frozenset(("punycode", "idna", "unicode-escape", "raw-unicode-escape"))
 
 # RFC 2047 2: an encoded word has at most 75 characters. "=?utf-8?b?" and "?=" leave 63, so 45 octets of base64.
 _WORD_OCTETS = 45
@@ -27,9 +32,16 @@ def _plain(octets: bytes) -> str:
         return octets.decode("cp1254", "replace")
 
 
+def decode_charset(octets: bytes, charset: str) -> str:
+    """Octets in a charset of mail; what is no character becomes U+FFFD. Raises LookupError or ValueError."""
+    if codecs.lookup(charset).name in _NO_CHARSET:
+        raise LookupError(charset)
+    return _SURROGATE.sub("\ufffd", octets.decode(charset, "replace"))  # UTF-7 gives halves of pairs
+
+
 def _charset(octets: bytes, name: bytes) -> str:
     try:
-        return octets.decode(name.decode("ascii"), "replace")
+        return decode_charset(octets, name.decode("ascii"))
     except (LookupError, UnicodeError, ValueError):
         return _plain(octets)
 

@@ -63,6 +63,9 @@ def test_decode_text_as_the_standard_library_does(raw: bytes) -> None:
         (b"=?utf-8?b?####?=", ""),
         (b"=?utf-8?q?a=0D=0AEvil:_x?=", "a Evil: x"),
         (b"=?utf-8?q?unfinished", "=?utf-8?q?unfinished"),
+        (b"=?utf-7?q?a+2AA-?=", "a\ufffd"),  # half a surrogate pair is no text: no store and no XML takes it
+        (b"=?unicode-escape?q?=5Cud800?=", "\\ud800"),
+        (b"=?punycode?q?a-b?=", "a-b"),  # its time is the square of the octets
     ],
 )
 def test_decode_text_survives(raw: bytes, expected: str) -> None:
