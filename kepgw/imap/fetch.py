@@ -7,6 +7,7 @@ takes them, so that no message is ever whole in memory.
 import asyncio
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta, timezone
 from functools import lru_cache, partial
@@ -19,7 +20,7 @@ from kepgw.imap.grammar_fetch import FetchItem, Section
 from kepgw.imap.responses import BadCommand
 from kepgw.imap.session import Session
 from kepgw.imap.view import View, flags_text
-from kepgw.message.headers import fields
+from kepgw.message.headers import MAX_HEADER, fields
 from kepgw.message.structure import Part, load, section
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import moment
@@ -119,7 +120,7 @@ class Plan:
             if not exists:
                 text += item.label + b" NIL"
             elif wanted is not None and wanted.what.startswith(b"HEADER.FIELDS"):
-                header = Slice(row.month, spans, start, length).read(tx)
+                header = Slice(row.month, spans, start, min(length, MAX_HEADER)).read(tx)
                 text += item.label + b" " + _literal(_clipped(chooser(wanted)(header), item.partial))
             else:
                 if item.partial is not None:
@@ -227,10 +228,12 @@ def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: P
     """The responses of one batch; small bodies are read here, large ones stay slices."""
     joined: list[Piece] = []
     text: list[bytes] = []
-    budget = TOGETHER
+    budget, left = TOGETHER, RENDERED
     taken = fitting(tx, view.id, uids, plan.columns, RENDERED) if plan.columns else len(uids)
     rows = select_rows(tx, view.id, uids[:taken], plan.columns)
-    for row, extra in rows:
+    for index, (row, extra) in enumerate(rows):
+        if left < 0:  # items may give a header many times over: the rest is for the next batch
+            return _Answers([*joined, b"".join(text)], bisect_left(uids, row.uid), index)
         flags = b""
         if plan.wants_flags:
             if row.uid in view.recent:
@@ -241,6 +244,7 @@ def _answers(tx: Tx, view: View, uids: Sequence[int], changed: set[int], plan: P
         assert number is not None
         for piece in plan.write(tx, number, row, extra, flags):
             if isinstance(piece, bytes):
+                left -= len(piece)
                 text.append(piece)
             elif piece.length <= min(INLINE, budget):
                 budget -= piece.length

@@ -7,7 +7,7 @@ from typing import Final, Self
 from kepgw.imap.grammar import AString, Buffer, ParseError, at, number, space
 
 MAX_LEVELS: Final = 32  # of a part number; deeper parts are never made by kepgw.message.structure
-MAX_ITEMS: Final = 200
+MAX_ITEMS: Final = 50
 MAX_FIELDS: Final = 200
 
 _NAME = re.compile(rb"[A-Za-z0-9.]+")

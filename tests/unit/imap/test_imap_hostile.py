@@ -254,3 +254,23 @@ async def test_speaking_without_tls_to_the_tls_port(served):
     with contextlib.suppress(ConnectionError):
         assert b"OK" not in await reader.read()
     await served.server.until(0)
+
+
+async def test_headers_asked_for_many_times_over_are_bounded(served):
+    inner = b"".join(b"X: " + b"x" * 900 + b"\r\n" for _ in range(4000))
+    for _ in range(8):
+        await served.deliver(b"Content-Type: message/rfc822\r\n\r\n" + inner + b"\r\nbody\r\n")
+    client = await served.client()
+    await client.ok(b"SELECT INBOX")
+    items = b" ".join(b"BODY.PEEK[1.HEADER.FIELDS (X Y%d)]" % n for n in range(30))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    client.send(b"a FETCH 1:* (" + items + b")\r\n")
+    size = 0
+    numbers = set()
+    while not (line := await client.line()).startswith(b"a "):
+        size += len(line)
+        numbers |= {line[:3]} if line.startswith(b"* ") else set()
+    assert line.startswith(b"a OK")
+    assert len(numbers) == 8, "every message is answered"
+    assert size < 8 * 31 << 20, "a header has an end"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024
