@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kepgw.app.commands.access import Json, ask, out, out_json, plain
+from kepgw.app.commands.access import Json, ask, note, out, out_json, plain
 
 MAX_FILE = 1 << 30  # octets; a message is at most a few dozen MB
 WORDS = {"ok": "ok", "bad": "BAD", "warning": "warning", "not checked": "not checked"}
@@ -53,6 +53,8 @@ def verify(
     else:
         for result in results:
             out("".join(_lines(result, several=len(results) > 1)))
+    if not trusted.anchors:  # who signed is then anybody, and the status cannot say so
+        note("kepgw: nobody is trusted without --trust or --dir: what is ok is intact, whoever made it")
     statuses = {result["status"] for result in results}
     raise typer.Exit(2 if "unreadable" in statuses else 1 if "bad" in statuses else 0)
 

@@ -90,6 +90,11 @@ def test_without_trust_chains_are_not_checked(kepgw, files):
     done = kepgw("verify", files / "good.eml")
     assert done.status == 0
     assert "not checked  Certificate chain of the envelope's signer: no trusted certificates were given" in done.out
+    assert "nobody is trusted without --trust or --dir" in done.err
+
+
+def test_with_trust_nothing_is_said_of_trust(kepgw, files, folder):
+    assert "nobody is trusted" not in kepgw("verify", files / "good.eml", "--dir", folder).err
 
 
 def test_another_root_is_bad(kepgw, files, peer_folder):
