@@ -199,7 +199,7 @@ class Admin:
         return await self._store.read(work)
 
     async def message_show(self, message: str) -> dict[str, Any]:
-        """The timeline of a message, named by its number, its REM identifier or its Message-ID."""
+        """The timeline of a message, named by its number, its KEP identifier or its Message-ID."""
 
         def work(tx: Tx) -> dict[str, Any]:
             key = _find(tx, message)
@@ -338,7 +338,7 @@ def _no_account(login: str) -> Refused:
 
 
 def _no_message(name: str) -> Refused:
-    return Refused(f"no message is known by {name[:200]!r}; give its number, REM identifier or Message-ID")
+    return Refused(f"no message is known by {name[:200]!r}; give its number, KEP identifier or Message-ID")
 
 
 def _states(tx: Tx, month: int, message: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json, ou
 app = typer.Typer(no_args_is_help=True, help="Evidence: list, export.")
 MessageId = Annotated[
     str,
-    typer.Option("--message", metavar="ID", help="Number, REM identifier or Message-ID.", show_default=False),
+    typer.Option("--message", metavar="ID", help="Number, KEP identifier or Message-ID.", show_default=False),
 ]
 
 

@@ -38,7 +38,7 @@ def list_(
 def show(
     directory: Folder,
     message: Annotated[
-        str, typer.Argument(metavar="ID", help="Its number, REM identifier or Message-ID.", show_default=False)
+        str, typer.Argument(metavar="ID", help="Its number, KEP identifier or Message-ID.", show_default=False)
     ],
     as_json: Json = False,
 ) -> None:

@@ -257,7 +257,7 @@ def test_message_list_and_show(kepgw, filled):
     assert {done.status for done in shown.values()} == {0}
     assert len({done.out for done in shown.values()}) == 1
     text = shown["<1@ayse>"].out
-    for part in ("Gönderi zamanı (T0) / Submitted (T0): 01.03.2026 12:30:00 +03:00", "Teslim edildi / Delivered",
+    for part in ("Gönderim zamanı (T0) / Submitted (T0): 01.03.2026 12:30:00 +03:00", "Teslim edildi / Delivered",
                  "Gizli alıcıya KEP iletisi", "Alıcı hesabı yok", "connection refused", "hs91.kep.tr"):  # fmt: skip
         assert part in text
     assert "\x1b" not in text

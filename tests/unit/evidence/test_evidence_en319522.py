@@ -366,4 +366,4 @@ def test_rendered_in_both_languages(name):
 def test_the_recipients_concerned_are_told():
     _, lines = render.render(RICH["relay"], "tr")
     assert dict(lines)["İlgili alıcı"] == "iş@hs91.kep.tr"
-    assert dict(lines)["Diğer hizmet sağlayıcısı"] == "Başka KEPHS"
+    assert dict(lines)["Diğer hizmet sağlayıcı"] == "Başka KEPHS"
