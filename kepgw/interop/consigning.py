@@ -8,6 +8,7 @@ from typing import Final
 
 from kepgw.accounts.address import ascii_lower, parse
 from kepgw.evidence.codes import KepCode, Reason
+from kepgw.evidence.markup import MAX_XML, escape
 from kepgw.evidence.model import Evidence, GivenReason
 from kepgw.interop.arrival import Arrival
 from kepgw.interop.case import Order
@@ -35,6 +36,8 @@ from kepgw.store.octets import ContentRef, size_of
 
 EARLIEST: Final = datetime(2011, 8, 25, tzinfo=UTC)  # KEP Yönetmeliği RG 28036: no message is older
 MAX_AHEAD: Final = timedelta(days=1)  # a peer's clock may be wrong, but T0 is shown and counted with
+MAX_SAID: Final = MAX_XML * 3 // 4  # octets of an evidence of ours that what the dispatch says may take
+ENTITY: Final = 320  # octets of the elements around one name and address
 
 
 # evidence 20 and 21 are made for all of our recipients together
@@ -81,6 +84,8 @@ class Consignment(Arrival):
                 raise Refusal("foreign-recipient", address, recipient=address)
             if address not in named:
                 raise Refusal("recipient-not-named", address, recipient=address)
+        if _said(evidence) > MAX_SAID:  # 20 and 40 repeat it: they could never be made
+            raise Refusal("not-an-envelope", f"{len(named)} recipients: too much to be repeated in an evidence")
         if not EARLIEST < _t0(evidence) < self._at + MAX_AHEAD:
             raise Refusal("envelope-invalid", f"submitted at {_t0(evidence)}")
 
@@ -197,6 +202,13 @@ class Consignment(Arrival):
 def _t0(evidence: Evidence) -> datetime:
     """When the sender's provider took the message (TS 102 640-2 M03)."""
     return evidence.submission_time or evidence.event_time
+
+
+def _said(evidence: Evidence) -> int:
+    """Octets, at most, that sender and recipients take in an evidence of ours; a long subject is cut there."""
+    return sum(
+        len(escape(each.name + each.address).encode()) + ENTITY for each in (evidence.sender, *evidence.recipients)
+    )
 
 
 def _owner(address: str) -> str:

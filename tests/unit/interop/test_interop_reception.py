@@ -8,7 +8,7 @@ import pytest
 from interop_house import HS90, HS91, HS92, case, original, receipt, sealed
 
 from kepgw.errors import StoreError, StoreFull
-from kepgw.evidence import cardinality
+from kepgw.evidence import cardinality, markup, ts102640, xades
 from kepgw.evidence.codes import KepCode, Reason
 from kepgw.evidence.model import Entity
 from kepgw.interop.case import Order, case_of
@@ -233,6 +233,22 @@ async def test_an_evidence_identifier_used_for_two_dispatches(house, bench, ayse
     await house.receive(sealed(bench, given, OCTETS), AYSE)
     octets = sealed(bench, replace(given, remmd_id="remmd.other@hs91.kep.tr"), OCTETS)
     assert await refused(house, octets, AYSE) == "envelope-invalid"
+
+
+async def test_a_dispatch_that_no_evidence_of_ours_could_repeat(house, bench, ayse, monkeypatch):
+    # raw ">" is good XML and short; our canonical form needs four octets for each
+    sign = xades.sign
+    given = case(OCTETS, recipients=people(AYSE, *(f"{number}@hs91.kep.tr" for number in range(800))))
+    given = replace(given, recipients=tuple(Entity(each.address, ">" * 240) for each in given.recipients))
+    with monkeypatch.context() as peer:
+        peer.setattr(ts102640, "MAX_XML", 1 << 22)
+        peer.setattr(markup, "MAX_XML", 1 << 22)
+        peer.setattr(xades, "sign", lambda *given: sign(*given).replace(b"&gt;", b">"))
+        octets = sealed(bench, given, OCTETS)
+    assert await refused(house, octets, AYSE) == "not-an-envelope"
+    given = replace(given, recipients=given.recipients[:500])
+    await house.receive(sealed(bench, given, OCTETS), AYSE)
+    assert await house.work(Kind.EVIDENCE) == 2
 
 
 async def test_an_evidence_10_that_speaks_of_no_octets(house, bench, ayse, monkeypatch):
