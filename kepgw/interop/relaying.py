@@ -102,7 +102,9 @@ class Relaying:
             reply = refused.get(each.address)
             if reply is None or (later and _passing(reply)):
                 continue
-            reason = _refusal(Reason.UNKNOWN_RECIPIENT, "reason-refused-by-peer", reply)
+            # a refusal for now, until the window ended, says nothing about whether there is such a recipient
+            kind = Reason.R_REMMD_UNREACHABLE if _passing(reply) else Reason.UNKNOWN_RECIPIENT
+            reason = _refusal(kind, "reason-refused-by-peer", reply)
             self._step(tx, transaction, [each], Event.WAY_CLOSED, at, reason)
         waiting = [reply for reply in refused.values() if _passing(reply)]
         if later and waiting:

@@ -206,6 +206,9 @@ async def test_a_recipient_refused_for_now_until_the_window_ends(issued):
     await issued.work(Kind.RELAY)
     assert issued.states() == ["relayed", "unreached"]
     assert issued.tasks(Kind.RELAY) == []
+    await issued.work(Kind.EVIDENCE)
+    (row,) = [each for each in issued.evidence() if each.code == 31]
+    assert ts102640.read(xml(issued, row)).reasons[0].reason == Reason.R_REMMD_UNREACHABLE
 
 
 async def test_a_relay_done_twice_sends_nothing_the_second_time(issued):
