@@ -1,6 +1,7 @@
 """What a signature needs of a certificate: its key and its IssuerSerial, made once per certificate."""
 
 from functools import lru_cache
+from typing import Final
 
 from asn1crypto import core
 from asn1crypto import x509 as asn1_x509
@@ -8,13 +9,25 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+# What cryptography raises for a broken certificate, most of it only when a field is asked for; a name with a string of
+# an unknown type is a KeyError.
+UNREADABLE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 
 @lru_cache(maxsize=64)
 def public_key(certificate: bytes) -> CertificatePublicKeyTypes:
     """The public key of a DER certificate. Raises ValueError when it cannot be read."""
     try:
         return x509.load_der_x509_certificate(certificate).public_key()
-    except (x509.InvalidVersion, UnsupportedAlgorithm) as error:  # found late, and no ValueErrors
+    except UNREADABLE as error:
         raise ValueError(str(error)) from error
 
 

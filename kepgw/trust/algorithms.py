@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kepgw.errors import SignatureInvalid
+from kepgw.evidence.certificates import UNREADABLE
 from kepgw.trust import der
 
 SMALLEST_RSA = 2048  # bits; TS 119 312 has called less unfit since 2019
@@ -93,7 +94,7 @@ def public_key(certificate: bytes) -> PublicKeyTypes:
     """
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise SignatureInvalid(f"the signer's certificate cannot be read: {error}") from error
     check_public_key(key)
     return key

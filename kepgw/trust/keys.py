@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid, SigningUnavailable
+from kepgw.evidence.certificates import UNREADABLE
 from kepgw.trust.algorithms import HASHES, SIGNATURES, check_public_key, signature_padding
 
 Purpose = Literal["process", "tsa"]
@@ -78,7 +79,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     octets = _read(path)
     try:
         return x509.load_pem_x509_certificates(octets)
-    except (ValueError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise ConfigurationError(f"{path}: holds no readable PEM certificate ({error})") from error
 
 
@@ -166,7 +167,7 @@ def describe(certificate: bytes, at: datetime | None = None) -> Description:
         read = x509.load_pem_x509_certificate(certificate) if pem else x509.load_der_x509_certificate(certificate)
         public, subject, issuer = read.public_key(), read.subject.rfc4514_string(), read.issuer.rfc4514_string()
         begins, ends = read.not_valid_before_utc, read.not_valid_after_utc
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise ConfigurationError(f"not a readable certificate: {error}") from error
     if isinstance(public, rsa.RSAPublicKey):
         key = f"RSA-{public.key_size}"

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid
+from kepgw.evidence.certificates import UNREADABLE
 
 Usage = Literal["sign", "stamp", "user"]
 CHECK = "chain"
@@ -103,7 +104,7 @@ def load_anchors(paths: Iterable[Path]) -> tuple[bytes, ...]:
                 found = x509.load_pem_x509_certificates(octets)
             else:
                 found = [x509.load_der_x509_certificate(octets)]
-        except (ValueError, x509.InvalidVersion) as error:
+        except UNREADABLE as error:
             raise ConfigurationError(f"{path}: holds no readable certificate ({error})") from error
         anchors.update((each.public_bytes(Encoding.DER), None) for each in found)
     return tuple(anchors)
@@ -204,7 +205,7 @@ def _readable(certificate: bytes) -> x509.Certificate | None:
     try:
         read = x509.load_der_x509_certificate(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+    except UNREADABLE:
         return None
     return read
 
@@ -227,7 +228,7 @@ def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
     """What the leaf may be used for, and that we understand all of its critical extensions (RFC 5280 4.2)."""
     try:
         extensions = {each.oid: each for each in certificate.extensions}
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise SignatureInvalid(f"broken certificate extensions: {error}", CHECK) from error
     strange = [oid.dotted_string for oid, each in extensions.items() if each.critical and oid not in _UNDERSTOOD]
     if strange:
@@ -247,6 +248,6 @@ def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True

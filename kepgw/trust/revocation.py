@@ -18,6 +18,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kepgw.errors import SignatureInvalid
+from kepgw.evidence.certificates import UNREADABLE
 
 CHECK = "revocation"
 
@@ -56,7 +57,7 @@ def load_crl(octets: bytes) -> x509.CertificateRevocationList | None:
     try:
         crl = x509.load_der_x509_crl(octets)
         kinds = {each.oid for each in crl.extensions}
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         return None
     return None if x509.DeltaCRLIndicator.oid in kinds else crl
 
@@ -72,7 +73,7 @@ def _crl_signed(octets: bytes, issuer: bytes) -> bool:
             and isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
             and (crl.is_signature_valid(key))
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return False
 
 
@@ -80,7 +81,7 @@ def load_response(octets: bytes) -> ocsp.OCSPResponse | None:
     """A successful OCSP response, None for anything else."""
     try:
         response = ocsp.load_der_ocsp_response(octets)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return None
     return response if response.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL else None
 
@@ -101,7 +102,7 @@ def _by_response(octets: bytes, certificate: x509.Certificate, issuer: x509.Cert
                 return "revoked" if when is None or when <= at else ""
             fresh = single.next_update_utc is None or at <= single.next_update_utc
             return "good" if status is ocsp.OCSPCertStatus.GOOD and fresh else ""
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         pass
     return ""
 
@@ -126,7 +127,7 @@ def _delegated(responder: x509.Certificate, issuer: x509.Certificate, at: dateti
     try:
         responder.verify_directly_issued_by(issuer)
         purposes = responder.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound):
+    except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE):
         return False
     in_time = responder.not_valid_before_utc <= at <= responder.not_valid_after_utc
     return in_time and ExtendedKeyUsageOID.OCSP_SIGNING in purposes

@@ -12,10 +12,10 @@ from functools import lru_cache
 
 from asn1crypto import core
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.evidence.certificates import UNREADABLE
 from kepgw.message.headers import Octets
 from kepgw.message.usersignature import MAX_OPAQUE, UserSignature, forms
 from kepgw.trust import cmsreading, paths, revocation
@@ -152,7 +152,7 @@ def _certificate(certificate: bytes) -> x509.Certificate:
     try:
         read = x509.load_der_x509_certificate(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc, read.serial_number
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise SignatureInvalid(f"the signer's certificate cannot be read: {error}", SIGNATURE) from error
     return read
 

@@ -71,6 +71,14 @@ def test_remembered_results_are_not_judged_again(der, monkeypatch):
     assert validate(der["process"], [der["intermediate"]], [der["root"]], AT + timedelta(days=30))
 
 
+def test_a_name_with_a_string_of_an_unknown_type(der):
+    leaf = bytearray(der["process"])
+    place = leaf.index(b"\x0c", leaf.index(b"\x06\x03\x55\x04"))  # UTF8String in the issuer's name
+    leaf[place] = 0x0D  # RELATIVE-OID: no kind of string
+    with pytest.raises(SignatureInvalid):
+        validate(bytes(leaf), [der["intermediate"]], [der["root"]], AT)
+
+
 def test_every_altered_octet_of_the_leaf(der):
     leaf = der["process"]
     for place in range(0, len(leaf), 3):
