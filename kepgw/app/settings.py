@@ -131,7 +131,7 @@ class Limits(Section):
     login_failures: Count
     command_timeout: Seconds
     data_timeout: Seconds
-    idle_timeout: Seconds
+    idle_timeout: float = Field(ge=1800, le=366 * 86_400)  # RFC 3501 5.4: at least 30 minutes
     login_checks: Count
     waiting_messages: Count
 

@@ -131,6 +131,7 @@ def test_several_authorities_keep_their_order(folder):
         ("recipients = 500", "recipients = 0", ["limits.recipients", "not 0"]),
         ("recipients = 500", 'recipients = "many"', ["limits.recipients", "integer"]),
         ("recipients = 500", "recipients = true", ["limits.recipients"]),
+        ("idle_timeout = 1860", "idle_timeout = 1799", ["limits.idle_timeout", "1800", "not 1799"]),
         ("window = 86_400 # seconds from evidence 10", "window = -1 #", ["relay.window"]),
         ('domain = "hs90.kep.tr"', 'domain = "example.com"', ["provider.domain", "hsNN.kep.tr"]),
         ('domain = "hs90.kep.tr"', 'domain = "kurum.hs90.kep.tr"', ["provider.domain"]),
