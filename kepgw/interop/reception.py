@@ -16,7 +16,7 @@ from kepgw.errors import FormatError, SignatureInvalid, StoreError
 from kepgw.interop.answering import Answer
 from kepgw.interop.arrival import Opened
 from kepgw.interop.card import Card
-from kepgw.interop.consigning import Consignment
+from kepgw.interop.consigning import EARLIEST, MAX_AHEAD, Consignment
 from kepgw.interop.desk import Relayed
 from kepgw.interop.peers import Peers, signed_by
 from kepgw.interop.settings import RelaySettings
@@ -112,6 +112,8 @@ def _open(relayed: Relayed, card: Card, anchors: Sequence[bytes], at: datetime) 
         raise Refusal("envelope-signer", str(error)) from error
     if evidence.message is None or evidence.kep_code is None:
         raise Refusal("not-an-envelope", f"an evidence of type {evidence.element} without message details")
+    if not EARLIEST < evidence.event_time < at + MAX_AHEAD:
+        raise Refusal("envelope-invalid", f"an event at {evidence.event_time}")
     details = evidence.message
     for told in (evidence.identifier, details.remmd_message_id, details.ua_message_id or "-"):
         if not IDENTIFIER.fullmatch(told):

@@ -483,6 +483,12 @@ async def test_a_peer_that_contradicts_itself_is_recorded_and_changes_nothing(ho
     assert house.codes() == [10, 40, 41, 21, 60, 21]
 
 
+@pytest.mark.parametrize("at", [datetime(9000, 1, 1, tzinfo=UTC), datetime(1999, 1, 1, tzinfo=UTC)])
+async def test_an_event_at_a_time_that_cannot_be(house, bench, sent, at):
+    octets = receipt(bench, sent, KepCode.ILETILDI, at=at)
+    assert await refused(house, octets, f"kep@{HS90}") == "envelope-invalid"
+
+
 async def test_a_recipient_beyond_the_list(house, bench, sent):
     octets = receipt(bench, sent, KepCode.TESLIM, refers_to=1)
     # the reader may refuse it as no evidence, or the desk as about nobody: in no case it is taken
