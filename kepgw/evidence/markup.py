@@ -116,9 +116,11 @@ def read_time(value: str, zone: tzinfo = ISTANBUL) -> datetime:
         raise FormatError(f"not a date and time: {value[:40]!r}")
     try:
         at = datetime.fromisoformat(value)
-        return (at.replace(tzinfo=zone) if at.tzinfo is None else at).astimezone(UTC)
+        read = (at.replace(tzinfo=zone) if at.tzinfo is None else at).astimezone(UTC)
+        read.astimezone(ISTANBUL)  # it will be shown there: the last hours of the year 9999 cannot be
     except (ValueError, OverflowError):
         raise FormatError(f"not a date and time: {value[:40]!r}") from None
+    return read
 
 
 def read_base64(value: str) -> bytes:
