@@ -35,15 +35,18 @@ def export(
         Path | None, typer.Option("--zip", metavar="FILE", help="Write one zip; - is standard output.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files into a folder.")
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files into a folder; without it and --zip: ./evidence-NUMBER.")
     ] = None,
 ) -> None:
-    """Write every evidence of a message: the signed XML untouched, a readable text beside each, and an index."""
-    if zip_file is None and folder is None:
-        out(_table(ask(directory, "evidence_list", message=message)))
-        note("nothing was written: give --zip FILE or --out FOLDER")
-        return
+    """Write every evidence of a message: the signed XML untouched, a readable text beside each, and an index.
+
+    Without --zip and --out they go into a new folder here, named after the message.
+    """
     found = list(_pages(directory, message))
+    if zip_file is None and folder is None:
+        number = str(ask(directory, "message_show", message=message)["number"])
+        folder = Path(f"evidence-{number}")
+        out(f"{folder}\n")
     files = dict(_files(found))
     try:
         if folder is not None:

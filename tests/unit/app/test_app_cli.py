@@ -308,11 +308,13 @@ def test_evidence_export_in_pages(kepgw, filled, tmp_path, monkeypatch):
         assert len([name for name in archive.namelist() if name.endswith(".xml")]) == 5
 
 
-def test_evidence_export_without_a_target_lists(kepgw, filled, tmp_path):
-    done = kepgw("evidence", "export", filled.folder, "--message", filled.number)
+def test_evidence_export_without_a_target_makes_a_folder(kepgw, filled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = kepgw("evidence", "export", filled.folder, "--message", "<1@ayse>")
     assert done.status == 0
-    assert "--zip" in done.err
-    assert done.out == kepgw("evidence", "list", filled.folder, "--message", filled.number).out
+    folder = tmp_path / done.out.strip()
+    assert folder.name == f"evidence-{filled.number}"
+    assert {path.read_bytes() for path in folder.glob("*.xml")} == set(filled.octets.values())
     done = kepgw("evidence", "export", filled.folder, "--message", filled.number, "--zip", tmp_path / "no" / "e.zip")
     assert done.status == 2
     assert "cannot write" in done.err
