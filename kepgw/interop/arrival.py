@@ -54,8 +54,10 @@ class Arrival:
         self, tx: Tx, message: Message, dispatch: Dispatch, ordinal: int | None, receipt: int | None
     ) -> None:
         evidence = self._opened.evidence
-        if evidence_by_id(tx, dispatch.month, evidence.identifier) is not None:
-            raise Refusal("envelope-invalid", f"the identifier {evidence.identifier!r} is that of another evidence")
+        # an identifier is its issuer's own: what another peer used does not matter, what we used does
+        for issuer in (self._opened.card.domain, self._peers.own_domain):
+            if evidence_by_id(tx, dispatch.month, issuer, evidence.identifier) is not None:
+                raise Refusal("envelope-invalid", f"the identifier {evidence.identifier!r} is that of another evidence")
         blob = new_id(self._at)
         put_blob(tx, dispatch.month, blob, [self._opened.xml])
         record_evidence(

@@ -152,7 +152,7 @@ class Duties:
         await self._store.write(lambda tx: self._made(tx, task, transaction, order, made))
 
     def _made(self, tx: Tx, task: Task, transaction: Transaction, order: Order, made: Made) -> None:
-        if not finish(tx, task) or evidence_by_id(tx, task.month, order.identifier):
+        if not finish(tx, task) or evidence_by_id(tx, task.month, self._peers.own_domain, order.identifier):
             return
         at = self._now()
         # message and dispatch do not change any more; where the recipients stand is read again

@@ -302,9 +302,11 @@ def evidence_of(tx: Tx, month: int, message: int) -> list[EvidenceRow]:
     return [_evidence(row) for row in rows]
 
 
-def evidence_by_id(tx: Tx, month: int, identifier: str) -> EvidenceRow | None:
-    """An evidence by its identifier."""
-    row = tx.row(f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND id = ?", month, identifier)
+def evidence_by_id(tx: Tx, month: int, issuer: str, identifier: str) -> EvidenceRow | None:
+    """An evidence by its identifier, which is unique per issuer (EN 319 522-2 G01)."""
+    row = tx.row(
+        f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND id = ? AND issuer = ?", month, identifier, issuer
+    )
     return _evidence(row) if row else None
 
 

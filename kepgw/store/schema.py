@@ -140,7 +140,7 @@ evidence = Table(
     Column("message", Big, nullable=False),
     Column("ordinal", Big),  # the recipient it refers to; none: all of its issuer
     Column("code", Big, nullable=False),
-    Column("issuer", Text, nullable=False),  # provider domain
+    Column("issuer", Text, primary_key=True),  # provider domain; no peer can use up another's identifiers
     Column("own", Big, nullable=False),
     Column("event_time", Big, nullable=False),
     Column("reason", Text, nullable=False),

@@ -35,7 +35,7 @@ def export(
         Path | None, typer.Option("--zip", metavar="FILE", help="Write one zip; - is standard output.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files into a folder; without it and --zip: ./evidence-NUMBER.")
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files into this folder.")
     ] = None,
 ) -> None:
     """Write every evidence of a message: the signed XML untouched, a readable text beside each, and an index.

@@ -235,6 +235,15 @@ async def test_an_evidence_identifier_used_for_two_dispatches(house, bench, ayse
     assert await refused(house, octets, AYSE) == "envelope-invalid"
 
 
+async def test_a_peer_cannot_use_up_the_identifiers_of_another(house, bench, ayse, identities):
+    honest = case(OCTETS)
+    theirs = original("can@hs92.kep.tr", [AYSE])
+    evil = case(theirs, sender=Entity("can@hs92.kep.tr"), evidence_id=honest.evidence_id, remmd_id=honest.remmd_id)
+    await house.receive(sealed(identities.benches[HS92], evil, theirs), AYSE, sender=f"kep@{HS92}")
+    await house.receive(sealed(bench, honest, OCTETS), AYSE)
+    assert [house.states(message=number) for number in (0, 1)] == [["consigned"], ["consigned"]]
+
+
 async def test_a_dispatch_that_no_evidence_of_ours_could_repeat(house, bench, ayse, monkeypatch):
     # raw ">" is good XML and short; our canonical form needs four octets for each
     sign = xades.sign

@@ -135,8 +135,9 @@ def test_the_sequence_of_evidence_has_no_gap_when_a_work_of_the_group_fails(stor
 def test_an_evidence_comes_back_as_it_went_in(store):
     given = evidence("x", ordinal=2, code=41, own=False, reason="UnknownRecipient", receipt=None)
     seq = store.write_now(lambda tx: record(tx, given))
-    assert store.read_now(lambda tx: messages.evidence_by_id(tx, 202601, "x")) == replace(given, seq=seq)
-    assert store.read_now(lambda tx: messages.evidence_by_id(tx, 202602, "x")) is None
+    assert store.read_now(lambda tx: messages.evidence_by_id(tx, 202601, given.issuer, "x")) == replace(given, seq=seq)
+    assert store.read_now(lambda tx: messages.evidence_by_id(tx, 202602, given.issuer, "x")) is None
+    assert store.read_now(lambda tx: messages.evidence_by_id(tx, 202601, "hs99.kep.tr", "x")) is None
 
 
 def test_pages_of_messages_begin_with_the_newest(store):

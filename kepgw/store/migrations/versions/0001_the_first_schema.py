@@ -102,7 +102,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("blob", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("receipt", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.PrimaryKeyConstraint("month", "id"),
+        sa.PrimaryKeyConstraint("month", "id", "issuer"),
         sa.UniqueConstraint("seq"),
     )
     with op.batch_alter_table("evidence", schema=None) as batch_op:
