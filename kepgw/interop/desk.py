@@ -112,10 +112,14 @@ class Outcome:
 
 
 class RelayProblem(Exception):  # an outcome, not an error of ours
-    """The peer took nothing. ``permanent``: it said so with 5xx, or it lacks what the message needs."""
+    """The peer took nothing. ``permanent``: it said so with 5xx, or it lacks what the message needs.
 
-    def __init__(self, reason: str, *, permanent: bool, stage: str) -> None:
+    ``refused`` maps each recipient to its reply when it was the recipients that were refused, one by one.
+    """
+
+    def __init__(self, reason: str, *, permanent: bool, stage: str, refused: dict[str, str] | None = None) -> None:
         super().__init__(reason)
+        self.refused = refused or {}
         self.permanent = permanent
         self.stage = stage  # connect | tls | mail | rcpt | data
 

@@ -53,7 +53,11 @@ class Relaying:
                 task.lane, content, [each.address for each in waiting], transaction.message.eight_bit
             )
         except RelayProblem as problem:
-            await self._store.write(partial(self._not_relayed, task=task, waiting=waiting, problem=problem))
+            if problem.refused:  # one by one, some perhaps only for now
+                work = partial(self._relayed, task=task, sent=waiting, refused=problem.refused)
+            else:
+                work = partial(self._not_relayed, task=task, waiting=waiting, problem=problem)
+            await self._store.write(work)
             return
         await self._store.write(lambda tx: self._relayed(tx, task, waiting, refused))
 

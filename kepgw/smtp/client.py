@@ -25,8 +25,8 @@ class AllRefused(RelayProblem):
     """The peer refused every recipient; ``refused`` maps each to the reply. Permanent when each was 5xx."""
 
     def __init__(self, refused: dict[str, str], *, permanent: bool) -> None:
-        super().__init__(next(iter(refused.values()), "no recipients"), permanent=permanent, stage="rcpt")
-        self.refused = refused
+        first = next(iter(refused.values()), "no recipients")
+        super().__init__(first, permanent=permanent, stage="rcpt", refused=refused)
 
 
 class Connection:

@@ -200,6 +200,17 @@ async def test_a_recipient_refused_for_now_is_asked_again_alone(issued):
     assert issued.states() == ["relayed", "relayed"]
 
 
+async def test_all_refused_one_for_good_and_one_for_now(issued):
+    replies = {ZEKI: "550 5.1.1 no such user", VELI: "452 4.5.3 too many"}
+    issued.client.answers = [RelayProblem("550", permanent=False, stage="rcpt", refused=replies)]
+    await issued.work(Kind.RELAY, Kind.EVIDENCE)
+    assert issued.states() == ["relaying", "unreached"], "a final no does not wait for the others"
+    assert len(issued.tasks(Kind.RELAY)) == 1
+    issued.clock.time = issued.tasks(Kind.RELAY)[0].due
+    await issued.work(Kind.RELAY)
+    assert issued.client.sent[-1][1].recipients == (VELI,)
+
+
 async def test_a_recipient_refused_for_now_until_the_window_ends(issued):
     issued.clock.time = issued.tasks(Kind.RELAY)[0].deadline
     issued.client.answers = [Outcome("250 ok", {ZEKI: "452 4.5.3 too many"})]
