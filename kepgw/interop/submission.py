@@ -224,7 +224,16 @@ class _Entry:
             raise Refusal("no-send-right", operator.login)
 
     def refuse(self, tx: Tx, problem: Refusal) -> None:
-        """Keep a message that is refused whole, in Gönderilmiş, and order evidence 11 for it."""
+        """Keep a message that is refused whole, in Gönderilmiş, and order evidence 11 for it.
+
+        The same octets to the same recipients, refused again for the same reason, are a client in a loop: proved once.
+        """
+        submission = self._submission
+        what = "\n".join([problem.key, *sorted(submission.recipients), *sorted(each for each, _ in submission.refused)])
+        scope, key = f"refused:{submission.operator.account}", hashlib.sha256(submission.checked.sha256 + what.encode())
+        if claimed(tx, scope, key.digest()):
+            return
+        claim(tx, scope, key.digest(), self._month, self._id)
         message = self._message(REFUSED)
         self._store_original(tx, message)
         refused = [(address, problem) for address in dict.fromkeys(self._submission.recipients)]

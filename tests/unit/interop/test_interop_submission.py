@@ -163,6 +163,16 @@ async def test_a_message_refused_whole_is_kept_and_proved(house, ali, octets, ke
     assert b"X-REM-EventCode: http:uri.etsi.org/02640/Event#Rejection" in house.octets(month, content)
 
 
+async def test_a_client_in_a_loop_is_proved_its_refusal_once(house, ali):
+    octets = original(more=b"Bcc: gizli@hs91.kep.tr\r\n")
+    for _ in range(3):
+        assert (await refusal_of(house, ali, octets, VELI)).key == "bcc-header"
+    assert len(house.mails("Gönderilmiş")) == 1
+    assert len(house.tasks(Kind.EVIDENCE)) == 1
+    assert (await refusal_of(house, ali, octets, VELI, "zeki@hs91.kep.tr")).key == "bcc-header"
+    assert len(house.mails("Gönderilmiş")) == 2
+
+
 async def test_a_refused_message_leaves_its_message_id_free(house, ali):
     await refusal_of(house, ali, original(more=b"Bcc: x@hs91.kep.tr\r\n"), VELI)
     assert await house.submit(ali, original(), VELI)
