@@ -11,7 +11,9 @@ from typing import Any
 
 import structlog
 
+from kepgw.app.admin import Admin
 from kepgw.app.config import Config
+from kepgw.app.control import ControlServer
 from kepgw.app.lock import Lock
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.imap.server import ImapServer
@@ -288,9 +290,6 @@ def _client_limits(config: Config) -> ClientLimits:
 
 async def serve(config: Config) -> int:
     """Run a provider until SIGTERM or SIGINT. Returns the exit status."""
-    from kepgw.app.admin import Admin  # noqa: PLC0415
-    from kepgw.app.control import ControlServer  # noqa: PLC0415
-
     provider = Provider(config)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from kepgw.journey.summary import KEYWORDS
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros, new_id
 from kepgw.store.octets import ContentRef
@@ -30,9 +31,7 @@ STANDARD: Final[dict[str, str]] = {
     EVIDENCE: "",
 }
 
-SERVER_KEYWORDS: Final = frozenset(
-    {"$KepKabul", "$KepRed", "$KepIletildi", "$KepTeslimEdilemedi", "$KepTeslim", "$KepOkundu"}
-)
+SERVER_KEYWORDS: Final = frozenset(KEYWORDS)
 
 MAX_MAILBOXES: Final = 1000  # of one account
 MAX_NAME: Final = 255  # characters
