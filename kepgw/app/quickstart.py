@@ -47,7 +47,7 @@ def prepare(folder: Path, command: Command = run_command) -> dict[str, str]:
     for address, name in ACCOUNTS.items():
         if address in known:
             continue
-        password = secrets.token_hex(12)  # letters and digits: one that begins with "-" is an option to swaks and others
+        password = secrets.token_hex(12)  # one that begins with "-" would be an option to swaks and others
         target = [str(directory), address]
         if command(["account", "add", *target, "--name", name, "--password-stdin"], f"{password}\n") and command(
             ["account", "password", *target, "--password-stdin"], f"{password}\n"
