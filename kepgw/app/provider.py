@@ -36,7 +36,6 @@ from kepgw.store.accounts import Operator
 from kepgw.store.engine import Store
 from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
-from kepgw.trust.keys import ProcessKeys, load_key
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tls import client_context, server_context
 from kepgw.trust.useranchors import UserAnchors
@@ -109,7 +108,7 @@ class Provider:
         self.peers: Peers
         self.carrier: Carrier
         self.heads: HeadKeeper
-        self._keys: ProcessKeys
+        self.workshop: Workshop
         self._lock = Lock(config.directory)
         self._front: list[Callable[[], Awaitable[None]]] = []  # what talks to the outside
         self._back: list[Callable[[], Awaitable[None]]] = []  # what they stand on, in the order of starting
@@ -144,15 +143,14 @@ class Provider:
         return self.config.directory / self.config.store.spool
 
     async def _start_back(self) -> None:
-        config, keys = self.config, self.config.keys
-        self._keys = ProcessKeys([load_key(keys.process_key, *keys.process_certificates)])
+        config = self.config
         self._spool.mkdir(mode=0o700, exist_ok=True)
         self.store = store = await asyncio.to_thread(Store.open, config.store_path)
         self._back.append(partial(asyncio.to_thread, store.close))
         provider = config.provider
         self.peers = Peers(store, provider.domain, provider.service_address, config.known_providers)
         await self.peers.start()
-        workshop = Workshop(tools_of(config), config.signing.workers)
+        self.workshop = workshop = Workshop(tools_of(config), config.signing.workers)
         self._back.append(workshop.close)
         await workshop.start()
         client = SmtpRelayClient(config.hostname, client_context(), _client_limits(config))
@@ -214,7 +212,7 @@ class Provider:
     def ready(self) -> None:
         """Whether a message may be taken now. Raises Refusal."""
         try:
-            self._keys.choose(now())
+            self.workshop.certificates.choose(now())
         except SigningUnavailable as error:
             raise Refusal("signing-unavailable", str(error)) from error
         if self.carrier.debt >= self.config.limits.waiting_messages:

@@ -121,6 +121,11 @@ class _Process:
         await asyncio.to_thread(self.process.join)
 
 
+def _heard(answer: "asyncio.Future[Any]") -> None:
+    if not answer.cancelled() and (error := answer.exception()) is not None:
+        _log.error("a signing process cannot be told how things stand: %s", error)
+
+
 class Processes:
     """``count`` processes, each with a bench made by ``make(argument)``; jobs are methods of the bench."""
 
@@ -129,6 +134,8 @@ class Processes:
         self._make = make
         self._argument = argument
         self._processes: list[_Process] = []
+        self._fresh: list[_Process] = []  # started, and not known yet to be ready
+        self._standing: dict[str, tuple[object, ...]] = {}
         self._starting = asyncio.Lock()
         self._closed = False
 
@@ -136,9 +143,12 @@ class Processes:
         """Start all, and wait until each has its bench. Raises what making the bench raised."""
         async with self._starting:
             self._processes = [each for each in self._processes if each.alive]
-            fresh = [await self._open() for _ in range(self.count - len(self._processes))]
+            for _ in range(self.count - len(self._processes) - len(self._fresh)):
+                self._fresh.append(await self._open())
+            fresh = self._fresh
             ready = await asyncio.gather(*(each.ready for each in fresh), return_exceptions=True)
             self._processes += [each for each, what in zip(fresh, ready, strict=True) if what is None]
+            self._fresh = []
             for what in ready:
                 if isinstance(what, BaseException):
                     raise what
@@ -151,6 +161,17 @@ class Processes:
             _log.warning("a signing process ended; starting another")
             await self.start()
         return await min(self._processes, key=lambda each: len(each.waiting)).give(name, arguments)
+
+    async def tell(self, name: str, *arguments: object) -> None:
+        """Have every process do a job before whatever it is given after this call; one started later does it first.
+
+        The last ``arguments`` of a ``name`` stand. Returns when all that run have done it. Raises what the job raises.
+        """
+        self._standing[name] = arguments
+        given = [each.give(name, arguments) for each in (*self._processes, *self._fresh) if each.alive]
+        for what in await asyncio.gather(*given, return_exceptions=True):
+            if isinstance(what, BaseException) and not isinstance(what, SigningUnavailable):
+                raise what  # that of a process which ended is done by the one that takes its place
 
     async def close(self) -> None:
         """Let each answer what it was given, then end all. Safe to call twice."""
@@ -166,4 +187,7 @@ class Processes:
         theirs.close()
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        return _Process(process, reader, writer)
+        opened = _Process(process, reader, writer)
+        for name, arguments in self._standing.items():
+            opened.give(name, arguments).add_done_callback(_heard)
+        return opened

@@ -79,6 +79,10 @@ class Bench:
         self.keys = ProcessKeys([load_key(tools.process_key, *tools.process_certificates, algorithm=tools.algorithm)])
         self.stamp = stamper(tools)
 
+    def bar(self, fingerprints: frozenset[str]) -> None:
+        """Sign nothing any more with certificates of these fingerprints."""
+        self.keys.bar(fingerprints)
+
     def make(self, case: Case, order: Order, with_dispatch: bool) -> Made:
         """Sign and stamp an evidence and wrap it into its receipt. Raises SigningUnavailable or StampUnavailable."""
         at = datetime.now(UTC)
@@ -142,6 +146,8 @@ class Workshop:
 
     def __init__(self, tools: Tools, workers: int = 0) -> None:
         self.workers = workers or os.cpu_count() or 1
+        key = load_key(tools.process_key, *tools.process_certificates, algorithm=tools.algorithm)
+        self.certificates = ProcessKeys([key])  # here to know who may sign when, there to sign
         self._processes = Processes(self.workers, Bench, tools)
 
     async def start(self) -> None:
@@ -169,6 +175,15 @@ class Workshop:
         """As Bench.head, in a signing process."""
         head: Head = await self._processes.run("head", size, root)
         return head
+
+    async def bar(self, fingerprints: frozenset[str]) -> None:
+        """Sign nothing any more with certificates of these SHA-256 fingerprints (hex): they are revoked.
+
+        Holds for every job that is given after this call, also in processes that start later; those given before are
+        finished. The whole set each time: a certificate that is no longer in it may sign again (a hold that ended).
+        """
+        self.certificates.bar(fingerprints)
+        await self._processes.tell("bar", fingerprints)
 
     async def close(self) -> None:
         """Let each process answer what it was given, then end all."""

@@ -122,23 +122,34 @@ class ProcessKeys:
 
     def __init__(self, keys: Iterable[FileKey]) -> None:
         self.keys = tuple(keys)
+        self.barred: frozenset[str] = frozenset()
+
+    def bar(self, fingerprints: frozenset[str]) -> None:
+        """Never choose a certificate with one of these ``fingerprints``: it is revoked. Replaces those of before."""
+        self.barred = fingerprints
 
     def choose(self, at: datetime) -> FileKey:
-        """The key whose certificate is valid at ``at``; of several the one that began last.
+        """The key whose certificate is valid at ``at`` and not barred; of several the one that began last.
 
-        Raises SigningUnavailable when none is: nothing may be signed with an expired certificate.
+        Raises SigningUnavailable when none is: nothing may be signed with an expired or revoked certificate.
         """
-        valid = [key for key in self.keys if key.not_before <= at <= key.not_after]
+        valid = [
+            key for key in self.keys if key.not_before <= at <= key.not_after and key.fingerprint not in self.barred
+        ]
         if valid:
             return max(valid, key=lambda key: key.not_before)
         if not self.keys:
             raise SigningUnavailable("no process certificate is configured")
-        spans = "; ".join(f"{key.not_before:%Y-%m-%d} to {key.not_after:%Y-%m-%d}" for key in self.keys)
+        spans = "; ".join(
+            f"{key.not_before:%Y-%m-%d} to {key.not_after:%Y-%m-%d}"
+            + (" revoked" if key.fingerprint in self.barred else "")
+            for key in self.keys
+        )
         raise SigningUnavailable(f"no process certificate is valid at {at.astimezone(UTC):%Y-%m-%d %H:%M} ({spans})")
 
     def days_left(self, at: datetime) -> int:
         """Whole days for which signing stays possible, counted over all keys; negative when it no longer is."""
-        return max((key.days_left(at) for key in self.keys), default=-1)
+        return max((key.days_left(at) for key in self.keys if key.fingerprint not in self.barred), default=-1)
 
     def expiring(self, at: datetime, days: int = WARN_DAYS) -> bool:
         """Whether the last certificate ends within ``days``: the time to warn the administrator."""

@@ -30,6 +30,12 @@ class Bench:
     def echo(self, value):
         return self.argument, os.getpid(), value
 
+    def hear(self, what):
+        self.news = what
+
+    def heard(self):
+        return getattr(self, "news", None), os.getpid()
+
     def refuse(self):
         raise StampUnavailable("nobody answers")
 
@@ -110,3 +116,29 @@ async def test_an_exception_that_cannot_travel_fails_its_job_only(pool):
         with pytest.raises(KepError, match="Awkward"):
             await asyncio.wait_for(pool.run("awkward", what), 5)
     assert (await pool.run("echo", 2))[1] == before
+
+
+async def test_what_all_are_told_holds_for_the_next_job_and_for_processes_that_start_later(pool):
+    pids = {each.process.pid for each in pool._processes}
+    telling = asyncio.create_task(pool.tell("hear", "news"))
+    await asyncio.sleep(0)
+    heard = await asyncio.gather(*(pool.run("heard") for _ in range(8)))  # given while the telling is under way
+    await telling
+    assert {each for each, _ in heard} == {"news"}
+    assert {pid for _, pid in heard} == pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    fresh = set()
+    while not fresh:
+        try:
+            what, pid = await pool.run("heard")
+        except SigningUnavailable:
+            continue
+        assert what == "news"
+        fresh.add(pid)
+    assert not fresh & pids
+
+
+async def test_telling_what_a_process_cannot_do_says_so(pool):
+    with pytest.raises(StampUnavailable):
+        await pool.tell("refuse")

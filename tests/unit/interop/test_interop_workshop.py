@@ -82,3 +82,25 @@ def test_authorities_are_asked_in_order(identities):
     bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead, Authority("development", "", 1.0))))
     given = case(OCTETS)
     assert judge_message(bench.make(given, order(given), False).receipt, identities.anchors(HS91)).good
+
+
+async def test_a_barred_certificate_signs_nothing_also_in_a_process_that_starts_later(identities):
+    workshop = Workshop(tools(identities.folder, HS91), workers=1)
+    given = case(OCTETS)
+    (key,) = workshop.certificates.keys
+    try:
+        await workshop.start()
+        await workshop.bar(frozenset({key.fingerprint}))
+        with pytest.raises(SigningUnavailable, match="revoked"):
+            await workshop.make(given, order(given))
+        os.kill(*pids(workshop), signal.SIGKILL)
+        with pytest.raises(SigningUnavailable):
+            await workshop.make(given, order(given))
+        with pytest.raises(SigningUnavailable, match="revoked"):
+            await workshop.make(given, order(given))
+        with pytest.raises(SigningUnavailable, match="revoked"):
+            workshop.certificates.choose(given.t0)
+        await workshop.bar(frozenset())
+        assert judge_message((await workshop.make(given, order(given))).receipt, identities.anchors(HS91)).good
+    finally:
+        await workshop.close()

@@ -114,6 +114,21 @@ def test_the_newer_key_signs_during_a_change_over(process_key, tmp_path):
     assert keys.days_left(AT) == new.days_left(AT)
 
 
+def test_a_barred_certificate_is_passed_over(process_key, tmp_path):
+    old = process_key()
+    devpki.create(tmp_path, "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=AT + timedelta(days=300))
+    new = load_key(tmp_path / "keys" / "process.key", tmp_path / "keys" / "process.pem")
+    keys, later = ProcessKeys([old, new]), AT + timedelta(days=301)
+    keys.bar(frozenset({new.fingerprint}))
+    assert keys.choose(later) is old
+    assert keys.days_left(AT) == old.days_left(AT)
+    keys.bar(frozenset({old.fingerprint, new.fingerprint}))
+    with pytest.raises(SigningUnavailable, match="revoked"):
+        keys.choose(later)
+    keys.bar(frozenset())
+    assert keys.choose(later) is new
+
+
 def test_warns_before_the_end(process_key):
     keys = ProcessKeys([process_key()])
     end = keys.keys[0].not_after
