@@ -9,7 +9,7 @@ from typing import Final
 
 from asn1crypto import algos, cms, core, tsp
 
-from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 
 CHECK: Final = "evidence-record"
 ALGORITHMS: Final = ("sha256", "sha384", "sha512")
@@ -113,7 +113,7 @@ def _algorithm(octets: bytes, tag: int) -> str:
 
 def _known(algorithm: str) -> str:
     if algorithm not in ALGORITHMS:
-        raise SignatureInvalid(f"the digest {algorithm} is refused", CHECK)
+        raise SignatureInvalid(f"the digest {algorithm} is refused", CHECK, Sub.CRYPTO_CONSTRAINTS_FAILURE)
     return algorithm
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kepgw.errors import SignatureInvalid
+from kepgw.errors import SignatureInvalid, Sub
 from kepgw.evidence import ers_der
 from kepgw.evidence.ers_der import ALGORITHMS, CHECK, ArchiveTimeStamp
 
@@ -84,7 +84,7 @@ def _join(hashes: Iterable[bytes], algorithm: str) -> bytes:
 
 def _hash(algorithm: str, octets: bytes) -> bytes:
     if algorithm not in ALGORITHMS:
-        raise SignatureInvalid(f"the digest {algorithm} is refused", CHECK)
+        raise SignatureInvalid(f"the digest {algorithm} is refused", CHECK, Sub.CRYPTO_CONSTRAINTS_FAILURE)
     return hashlib.new(algorithm, octets).digest()
 
 
@@ -147,23 +147,27 @@ def verify(record: bytes, documents: Documents, judge: Judge, *, complete: bool 
     """
     read = ers_der.read(record)
     if not documents:
-        raise SignatureInvalid("a record proves nothing without documents", CHECK)
+        raise SignatureInvalid("a record proves nothing without documents", CHECK, Sub.SIGNED_DATA_NOT_FOUND)
     times: list[tuple[datetime, ...]] = []
     before: datetime | None = None
     for number, chain in enumerate(read.chains):
         algorithm = chain[0].algorithm
         if algorithm not in read.algorithms:
-            raise SignatureInvalid(f"{algorithm} is not among the digest algorithms of the record", CHECK)
+            raise SignatureInvalid(
+                f"{algorithm} is not among the digest algorithms of the record", CHECK, Sub.FORMAT_FAILURE
+            )
         root = _first(chain[0], read.chains[:number], documents, complete=complete)
         stamps: list[datetime] = []
         for at, each in enumerate(chain):
             if each.algorithm != algorithm:
-                raise SignatureInvalid("a chain with two hash algorithms", CHECK)  # 5.1
+                raise SignatureInvalid("a chain with two hash algorithms", CHECK, Sub.FORMAT_FAILURE)  # 5.1
             if at:  # renewals of many records may share a tree
                 root = _root(each, [_hash(algorithm, chain[at - 1].token)], complete=False)
             time = judge(each.token, root)
             if before is not None and time < before:
-                raise SignatureInvalid("the stamps are not in the order of time", CHECK)  # 5.3
+                raise SignatureInvalid(
+                    "the stamps are not in the order of time", CHECK, Sub.TIMESTAMP_ORDER_FAILURE
+                )  # 5.3
             before = time
             stamps.append(time)
         times.append(tuple(stamps))
@@ -192,21 +196,21 @@ def _root(stamp: ArchiveTimeStamp, hashes: Sequence[bytes], *, complete: bool) -
     found = b""
     if not stamp.tree:
         if len(wanted) != 1:
-            raise SignatureInvalid("several documents, yet no hash tree over them", CHECK)
+            raise SignatureInvalid("several documents, yet no hash tree over them", CHECK, Sub.FORMAT_FAILURE)
         (found,) = wanted
     size = hashlib.new(stamp.algorithm).digest_size
     for level, listed in enumerate(stamp.tree):
         if not listed or any(len(each) != size for each in listed):
-            raise SignatureInvalid("a hash tree with hashes of another algorithm", CHECK)
+            raise SignatureInvalid("a hash tree with hashes of another algorithm", CHECK, Sub.FORMAT_FAILURE)
         if level == 0:
             if not wanted <= set(listed):
-                raise SignatureInvalid("a document is not what was archived", CHECK)
+                raise SignatureInvalid("a document is not what was archived", CHECK, Sub.HASH_FAILURE)
             # one document alone cannot tell its group's members from its neighbours in the tree (4.3)
             if complete and len(wanted) > 1 and set(listed) != wanted:
-                raise SignatureInvalid("the group has documents that are not at hand", CHECK)
+                raise SignatureInvalid("the group has documents that are not at hand", CHECK, Sub.SIGNED_DATA_NOT_FOUND)
             found = _join(listed, stamp.algorithm)
         else:
             found = _join([*listed, found], stamp.algorithm)
     if found != stamp.imprint:
-        raise SignatureInvalid("the hash tree does not lead to what was stamped", CHECK)
+        raise SignatureInvalid("the hash tree does not lead to what was stamped", CHECK, Sub.HASH_FAILURE)
     return found

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from kepgw.errors import SignatureInvalid
+from kepgw.errors import SignatureInvalid, Sub
 
 HASH_SIZE: Final = 32  # octets of SHA-256
 EMPTY: Final = hashlib.sha256().digest()  # RFC 6962 2.1: the hash of an empty list
@@ -131,12 +131,12 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
     RFC 9162 2.1.3.2, the algorithm for the trees of RFC 6962.
     """
     if not 0 <= index < size or len(path) > LONGEST_PROOF:
-        raise SignatureInvalid("the place in the ledger cannot be", "inclusion")
+        raise SignatureInvalid("the place in the ledger cannot be", "inclusion", Sub.FORMAT_FAILURE)
     place, last = index, size - 1
     found = leaf
     for hashed in path:
         if last == 0:
-            raise SignatureInvalid("the audit path is too long", "inclusion")
+            raise SignatureInvalid("the audit path is too long", "inclusion", Sub.FORMAT_FAILURE)
         if place & 1 or place == last:
             found = node_hash(hashed, found)
             while not place & 1 and place:
@@ -145,7 +145,9 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
             found = node_hash(found, hashed)
         place, last = place >> 1, last >> 1
     if last or found != expected:
-        raise SignatureInvalid("the audit path does not lead to the root of the tree head", "inclusion")
+        raise SignatureInvalid(
+            "the audit path does not lead to the root of the tree head", "inclusion", Sub.HASH_FAILURE
+        )
 
 
 def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> None:
@@ -154,21 +156,21 @@ def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, pat
     RFC 9162 2.1.4.2, the algorithm for the trees of RFC 6962.
     """
     if not 0 < old <= new or len(path) > LONGEST_PROOF:
-        raise SignatureInvalid("the sizes of the two tree heads cannot be", "consistency")
+        raise SignatureInvalid("the sizes of the two tree heads cannot be", "consistency", Sub.FORMAT_FAILURE)
     if old == new:
         if path or old_root != new_root:
-            raise SignatureInvalid("two tree heads of the same size differ", "consistency")
+            raise SignatureInvalid("two tree heads of the same size differ", "consistency", Sub.HASH_FAILURE)
         return
     proof = list(path) if old & (old - 1) else [old_root, *path]
     if not proof:
-        raise SignatureInvalid("the consistency proof is empty", "consistency")
+        raise SignatureInvalid("the consistency proof is empty", "consistency", Sub.FORMAT_FAILURE)
     place, last = old - 1, new - 1
     while place & 1:
         place, last = place >> 1, last >> 1
     first = second = proof[0]
     for hashed in proof[1:]:
         if last == 0:
-            raise SignatureInvalid("the consistency proof is too long", "consistency")
+            raise SignatureInvalid("the consistency proof is too long", "consistency", Sub.FORMAT_FAILURE)
         if place & 1 or place == last:
             first, second = node_hash(hashed, first), node_hash(hashed, second)
             while not place & 1 and place:
@@ -177,4 +179,4 @@ def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, pat
             second = node_hash(second, hashed)
         place, last = place >> 1, last >> 1
     if last or first != old_root or second != new_root:
-        raise SignatureInvalid("the newer tree is not a continuation of the older one", "consistency")
+        raise SignatureInvalid("the newer tree is not a continuation of the older one", "consistency", Sub.HASH_FAILURE)

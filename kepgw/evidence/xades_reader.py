@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from lxml import etree
 
-from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence.algorithms import DIGEST_NAMES, SIGNATURE_NAMES, SIGNATURES
 from kepgw.evidence.certificates import names_certificate, public_key
 from kepgw.evidence.markup import canonical_form, parse, read_base64, read_time
@@ -91,7 +91,7 @@ def verify(xml: bytes) -> XadesReading:
         # last, since it takes the signature out of the tree
         signature.check_document()
     except FormatError as error:
-        raise SignatureInvalid(str(error), CHECK) from error
+        raise SignatureInvalid(str(error), CHECK, error.sub) from error
     return reading
 
 
@@ -111,7 +111,12 @@ def canonical(element: etree._Element, method: str) -> bytes:
         # a copy that declares what it inherits: inclusive form has every namespace in scope (Canonical XML 2.3)
         alone = etree.fromstring(etree.tostring(element, with_tail=False), etree.XMLParser(resolve_entities=False))
         return canonical_form(alone, exclusive=False)
-    raise SignatureInvalid(f"canonicalisation {method[:80]!r}", CHECK)
+    raise _refused(f"canonicalisation {method[:80]!r}")
+
+
+def _refused(what: str) -> SignatureInvalid:
+    """An algorithm that stands in no table of ours."""
+    return SignatureInvalid(what, CHECK, Sub.CRYPTO_CONSTRAINTS_FAILURE)
 
 
 def _ds(name: str) -> str:
@@ -126,13 +131,13 @@ def _only(parent: etree._Element, tag: str) -> etree._Element:
     """The one child with this tag; two would let verifier and reader look at different ones."""
     found = parent.findall(tag)
     if len(found) != 1:
-        raise SignatureInvalid(f"{tag.rpartition('}')[2]} stands {len(found)} times", CHECK)
+        raise SignatureInvalid(f"{tag.rpartition('}')[2]} stands {len(found)} times", CHECK, Sub.FORMAT_FAILURE)
     return found[0]
 
 
 def _octets(element: etree._Element) -> bytes:
     if len(element):
-        raise SignatureInvalid(f"{element.tag} has content of its own", CHECK)
+        raise SignatureInvalid(f"{element.tag} has content of its own", CHECK, Sub.FORMAT_FAILURE)
     return read_base64(element.text or "")
 
 
@@ -140,9 +145,9 @@ def _digest(parent: etree._Element, octets: bytes, what: str) -> None:
     """Compare the DigestMethod and DigestValue of ``parent`` with ``octets``."""
     uri = _only(parent, _ds("DigestMethod")).get("Algorithm", "")
     if uri not in DIGEST_NAMES:
-        raise SignatureInvalid(f"digest algorithm {uri[:80]!r} of the {what}", CHECK)
+        raise _refused(f"digest algorithm {uri[:80]!r} of the {what}")
     if hashlib.new(DIGEST_NAMES[uri], octets).digest() != _octets(_only(parent, _ds("DigestValue"))):
-        raise SignatureInvalid(f"digest of the {what} differs", CHECK)
+        raise SignatureInvalid(f"digest of the {what} differs", CHECK, Sub.HASH_FAILURE)
 
 
 class _Signature:
@@ -153,14 +158,14 @@ class _Signature:
         root = self.root
         found = list(root.iter(_ds("Signature")))
         if len(found) != 1 or found[0].getparent() is not root:
-            raise SignatureInvalid(f"{len(found)} signatures, or not a child of the root", CHECK)
+            raise SignatureInvalid(f"{len(found)} signatures, or not a child of the root", CHECK, Sub.FORMAT_FAILURE)
         self.element = found[0]
         allowed = [_ds(name) for name in ("SignedInfo", "SignatureValue", "KeyInfo", "Object")]
         if [child.tag for child in self.element] != allowed:
-            raise SignatureInvalid("parts of the signature missing, repeated or unknown", CHECK)
+            raise SignatureInvalid("parts of the signature missing, repeated or unknown", CHECK, Sub.FORMAT_FAILURE)
         self.info, self.value, self.key_info, self.object = self.element
         if len(list(root.iter(_xades("QualifyingProperties")))) != 1:
-            raise SignatureInvalid("not exactly one QualifyingProperties", CHECK)
+            raise SignatureInvalid("not exactly one QualifyingProperties", CHECK, Sub.FORMAT_FAILURE)
         self.qualifying = _only(self.object, _xades("QualifyingProperties"))
         self.properties = _only(self.qualifying, _xades("SignedProperties"))
         self.unique_ids(root)
@@ -173,7 +178,7 @@ class _Signature:
             for name in ("Id", "ID", "id", "{http://www.w3.org/XML/1998/namespace}id"):
                 value = element.get(name)
                 if value is not None and value in seen:
-                    raise SignatureInvalid(f"Id {value[:80]!r} stands twice", CHECK)
+                    raise SignatureInvalid(f"Id {value[:80]!r} stands twice", CHECK, Sub.FORMAT_FAILURE)
                 if value is not None:
                     seen.add(value)
 
@@ -181,7 +186,7 @@ class _Signature:
     def certificates(self) -> tuple[bytes, ...]:
         found = [_octets(one) for one in self.key_info.iterfind(f"{_ds('X509Data')}/{_ds('X509Certificate')}")]
         if not 1 <= len(found) <= MAX_CERTIFICATES:
-            raise SignatureInvalid(f"{len(found)} certificates in KeyInfo", CHECK)
+            raise SignatureInvalid(f"{len(found)} certificates in KeyInfo", CHECK, Sub.NO_SIGNING_CERTIFICATE_FOUND)
         return tuple(found)
 
     @cached_property
@@ -194,19 +199,23 @@ class _Signature:
             for one in signature_properties.findall(_xades(name))
         ]
         if len(named) != 1 or not len(named[0]) or named[0][0].tag != _xades("Cert"):
-            raise SignatureInvalid("not exactly one signing certificate is named", CHECK)
+            raise SignatureInvalid(
+                "not exactly one signing certificate is named", CHECK, Sub.NO_SIGNING_CERTIFICATE_FOUND
+            )
         cert = named[0][0]
         value = _only(cert, _xades("CertDigest"))
         for certificate in self.certificates:
             try:
                 _digest(value, certificate, "signing certificate")
             except SignatureInvalid as error:
-                if "differs" not in str(error):
+                if error.sub is not Sub.HASH_FAILURE:
                     raise
                 continue
             self.issuer_serial(cert, certificate)
             return certificate
-        raise SignatureInvalid("KeyInfo has no certificate with the signed digest", CHECK)
+        raise SignatureInvalid(
+            "KeyInfo has no certificate with the signed digest", CHECK, Sub.NO_SIGNING_CERTIFICATE_FOUND
+        )
 
     @staticmethod
     def issuer_serial(cert: etree._Element, certificate: bytes) -> None:
@@ -217,15 +226,15 @@ class _Signature:
         try:
             same = names_certificate(_octets(given), certificate)
         except ValueError as error:
-            raise SignatureInvalid(f"IssuerSerialV2: {error}", CHECK) from error
+            raise SignatureInvalid(f"IssuerSerialV2: {error}", CHECK, Sub.FORMAT_FAILURE) from error
         if not same:
-            raise SignatureInvalid("IssuerSerialV2 names another certificate", CHECK)
+            raise SignatureInvalid("IssuerSerialV2 names another certificate", CHECK, Sub.NO_SIGNING_CERTIFICATE_FOUND)
 
     @cached_property
     def algorithm(self) -> str:
         uri = _only(self.info, _ds("SignatureMethod")).get("Algorithm", "")
         if uri not in SIGNATURE_NAMES:
-            raise SignatureInvalid(f"signature algorithm {uri[:80]!r}", CHECK)
+            raise _refused(f"signature algorithm {uri[:80]!r}")
         return SIGNATURE_NAMES[uri]
 
     def reading(self) -> XadesReading:
@@ -253,11 +262,13 @@ class _Signature:
         identifier = self.element.get("Id", "")
         target = self.qualifying.get("Target", "")
         if not identifier or target != f"#{identifier}":
-            raise SignatureInvalid("QualifyingProperties belong to another signature", CHECK)
+            raise SignatureInvalid("QualifyingProperties belong to another signature", CHECK, Sub.FORMAT_FAILURE)
         parts = list(self.info)
         tags = [one.tag for one in parts]
         if tags[:2] != [_ds("CanonicalizationMethod"), _ds("SignatureMethod")] or set(tags[2:]) != {_ds("Reference")}:
-            raise SignatureInvalid("SignedInfo has other parts than two methods and references", CHECK)
+            raise SignatureInvalid(
+                "SignedInfo has other parts than two methods and references", CHECK, Sub.FORMAT_FAILURE
+            )
         self.check_value()
         # one without URI is not one to the document (XMLDSig 4.4.3.1)
         references = {one.get("URI", "#"): one for one in parts[2:]}
@@ -270,12 +281,14 @@ class _Signature:
             or not {"", signed_properties} <= set(references) <= {"", *own}
             or references[signed_properties].get("Type") != SIGNED_PROPERTIES
         ):
-            raise SignatureInvalid("references to something else than the document and SignedProperties", CHECK)
+            raise SignatureInvalid(
+                "references to something else than the document and SignedProperties", CHECK, Sub.FORMAT_FAILURE
+            )
         self.document_reference = references.pop("")
         for uri, reference in references.items():
             transforms = self.transforms(reference)
             if len(transforms) > 1:
-                raise SignatureInvalid("transforms of a part of the signature", CHECK)
+                raise SignatureInvalid("transforms of a part of the signature", CHECK, Sub.FORMAT_FAILURE)
             what = "signed properties" if uri == signed_properties else "key information"
             _digest(reference, canonical(own[uri], _method(transforms)), what)
 
@@ -283,17 +296,17 @@ class _Signature:
     def transforms(reference: etree._Element) -> list[etree._Element]:
         found = reference.findall(_ds("Transforms"))
         if len(found) > 1:
-            raise SignatureInvalid("Transforms stands twice", CHECK)
+            raise SignatureInvalid("Transforms stands twice", CHECK, Sub.FORMAT_FAILURE)
         transforms = list(found[0]) if found else []
         if any(one.tag != _ds("Transform") for one in transforms):
-            raise SignatureInvalid("something else among the transforms", CHECK)
+            raise SignatureInvalid("something else among the transforms", CHECK, Sub.FORMAT_FAILURE)
         return transforms
 
     def check_value(self) -> None:
         """The signature value over SignedInfo, by the key of the named certificate."""
         method = _only(self.info, _ds("CanonicalizationMethod"))
         if len(method) or len(_only(self.info, _ds("SignatureMethod"))):
-            raise SignatureInvalid("parameters of the canonicalisation or signature method", CHECK)
+            raise SignatureInvalid("parameters of the canonicalisation or signature method", CHECK, Sub.FORMAT_FAILURE)
         signed, value = canonical(self.info, method.get("Algorithm", "")), _octets(self.value)
         family, digest = SIGNATURES[self.algorithm].family, _HASHES[SIGNATURES[self.algorithm].digest]
         try:
@@ -304,21 +317,23 @@ class _Signature:
             elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa" and key.key_size >= 256:
                 half = (key.key_size + 7) // 8
                 if len(value) != 2 * half:
-                    raise SignatureInvalid(f"an ECDSA signature of {len(value)} octets", CHECK)
+                    raise SignatureInvalid(f"an ECDSA signature of {len(value)} octets", CHECK, Sub.SIG_CRYPTO_FAILURE)
                 r, s = int.from_bytes(value[:half], "big"), int.from_bytes(value[half:], "big")
                 key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(digest))
             else:
-                raise SignatureInvalid(f"{self.algorithm} by a key of another kind or too short", CHECK)
+                raise _refused(f"{self.algorithm} by a key of another kind or too short")
         except InvalidSignature:
-            raise SignatureInvalid("the signature value does not hold", CHECK) from None
+            raise SignatureInvalid("the signature value does not hold", CHECK, Sub.SIG_CRYPTO_FAILURE) from None
         except (ValueError, TypeError) as error:
-            raise SignatureInvalid(f"the certificate or its key: {error}", CHECK) from error
+            raise SignatureInvalid(f"the certificate or its key: {error}", CHECK, Sub.SIG_CRYPTO_FAILURE) from error
 
     def check_document(self) -> None:
         """The digest over the whole document but the signature. Takes the signature out of the tree."""
         transforms = self.transforms(self.document_reference)
         if not 1 <= len(transforms) <= 2 or not _removes_signature(transforms[0]):
-            raise SignatureInvalid("the document's transforms do not just take the signature out", CHECK)
+            raise SignatureInvalid(
+                "the document's transforms do not just take the signature out", CHECK, Sub.FORMAT_FAILURE
+            )
         method = _method(transforms[1:])
         before, tail = self.element.getprevious(), self.element.tail or ""
         if before is None:
@@ -327,7 +342,7 @@ class _Signature:
             before.tail = (before.tail or "") + tail
         self.root.remove(self.element)  # lxml would take the text behind it along
         if method not in (EXCLUSIVE, *INCLUSIVE):
-            raise SignatureInvalid(f"canonicalisation {method[:80]!r}", CHECK)
+            raise _refused(f"canonicalisation {method[:80]!r}")
         # the tree, not the root: processing instructions around the root are signed too
         octets = canonical_form(self.tree, exclusive=method == EXCLUSIVE)
         _digest(self.document_reference, octets, "document")
@@ -338,7 +353,7 @@ def _method(transforms: list[etree._Element]) -> str:
     if not transforms:
         return INCLUSIVE[0]
     if len(transforms[0]):
-        raise SignatureInvalid("parameters of a canonicalisation", CHECK)
+        raise SignatureInvalid("parameters of a canonicalisation", CHECK, Sub.FORMAT_FAILURE)
     return transforms[0].get("Algorithm", "")
 
 

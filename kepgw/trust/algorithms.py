@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-from kepgw.errors import SignatureInvalid
+from kepgw.errors import SignatureInvalid, Sub
 from kepgw.evidence.certificates import UNREADABLE
 from kepgw.trust import der
 
@@ -78,12 +78,12 @@ def check_public_key(key: PublicKeyTypes) -> None:
     """Raise SignatureInvalid when a signer's key is too weak, absurdly large or of a kind we do not read."""
     if isinstance(key, rsa.RSAPublicKey):
         if not SMALLEST_RSA <= key.key_size <= LARGEST_RSA:
-            raise SignatureInvalid(f"RSA key of {key.key_size} bits", "algorithm")
+            raise SignatureInvalid(f"RSA key of {key.key_size} bits", "algorithm", Sub.CRYPTO_CONSTRAINTS_FAILURE)
     elif isinstance(key, ec.EllipticCurvePublicKey):
         if key.curve.name not in CURVES:
-            raise SignatureInvalid(f"curve {key.curve.name}", "algorithm")
+            raise SignatureInvalid(f"curve {key.curve.name}", "algorithm", Sub.CRYPTO_CONSTRAINTS_FAILURE)
     else:
-        raise SignatureInvalid(f"public key of kind {type(key).__name__}", "algorithm")
+        raise SignatureInvalid(f"public key of kind {type(key).__name__}", "algorithm", Sub.CRYPTO_CONSTRAINTS_FAILURE)
 
 
 @lru_cache(maxsize=512)
@@ -95,7 +95,9 @@ def public_key(certificate: bytes) -> PublicKeyTypes:
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
     except UNREADABLE as error:
-        raise SignatureInvalid(f"the signer's certificate cannot be read: {error}") from error
+        raise SignatureInvalid(
+            f"the signer's certificate cannot be read: {error}", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND
+        ) from error
     check_public_key(key)
     return key
 
@@ -116,8 +118,10 @@ def verify_signature(
         elif isinstance(key, ec.EllipticCurvePublicKey) and kind == "ecdsa":
             key.verify(signature, data, ec.ECDSA(HASHES[digest]))
         else:
-            raise SignatureInvalid(f"a {kind} signature with a key of another kind", check)
+            raise SignatureInvalid(f"a {kind} signature with a key of another kind", check, Sub.SIG_CRYPTO_FAILURE)
     except InvalidSignature as error:
-        raise SignatureInvalid("the signature value does not fit the signed octets", check) from error
+        raise SignatureInvalid(
+            "the signature value does not fit the signed octets", check, Sub.SIG_CRYPTO_FAILURE
+        ) from error
     except (ValueError, UnsupportedAlgorithm) as error:  # such as a salt longer than the key allows
-        raise SignatureInvalid(f"the signature cannot be verified: {error}", check) from error
+        raise SignatureInvalid(f"the signature cannot be verified: {error}", check, Sub.SIG_CRYPTO_FAILURE) from error

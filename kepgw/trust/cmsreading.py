@@ -13,7 +13,7 @@ from typing import Any
 
 from asn1crypto import cms, core, tsp
 
-from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.trust.algorithms import DIGEST_OIDS, DIGEST_SIZES, verify_signature
 
 CHECK = "envelope-signature"
@@ -110,14 +110,18 @@ def verify(der: bytes, digest: bytes | Mapping[str, bytes], *, check: str = CHEC
     try:
         reading = read(der)
     except (FormatError, SignatureInvalid) as error:
-        raise SignatureInvalid(str(error), check) from error
+        raise SignatureInvalid(str(error), check, error.sub) from error
     if reading.content is not None:
-        raise SignatureInvalid("the signature carries content of its own, so it does not speak of the message", check)
+        raise SignatureInvalid(
+            "the signature carries content of its own, so it does not speak of the message", check, Sub.FORMAT_FAILURE
+        )
     if reading.content_type != DATA:
-        raise SignatureInvalid(f"the signed content has type {reading.content_type}", check)
+        raise SignatureInvalid(f"the signed content has type {reading.content_type}", check, Sub.FORMAT_FAILURE)
     digests = digest if isinstance(digest, Mapping) else {DIGEST_SIZES.get(len(digest), ""): digest}
     if reading.digest_algorithm not in digests:
-        raise SignatureInvalid(f"no {reading.digest_algorithm} digest of the content is at hand", check)
+        raise SignatureInvalid(
+            f"no {reading.digest_algorithm} digest of the content is at hand", check, Sub.SIGNED_DATA_NOT_FOUND
+        )
     verify_reading(reading, digests[reading.digest_algorithm], check)
     return reading
 
@@ -129,16 +133,22 @@ def verify_reading(reading: CmsReading, digest: bytes, check: str, *, sha1_id: b
     signature itself never uses SHA-1. Raises SignatureInvalid(check).
     """
     if reading.attribute_content_type != reading.content_type:
-        raise SignatureInvalid("the signed content type is not that of the content", check)  # RFC 5652 11.1
+        raise SignatureInvalid(
+            "the signed content type is not that of the content", check, Sub.FORMAT_FAILURE
+        )  # RFC 5652 11.1
     if reading.message_digest != digest:
-        raise SignatureInvalid("the content is not what was signed: its digest differs", check)
+        raise SignatureInvalid("the content is not what was signed: its digest differs", check, Sub.HASH_FAILURE)
     named = reading.certificate_id
     if named is None:
-        raise SignatureInvalid("no signing-certificate attribute", check)  # EN 319 122-1 6.3
+        raise SignatureInvalid(
+            "no signing-certificate attribute", check, Sub.NO_SIGNING_CERTIFICATE_FOUND
+        )  # EN 319 122-1 6.3
     if named.algorithm == "sha1" and not sha1_id:
-        raise SignatureInvalid("the signing certificate is named by SHA-1 only", check)
+        raise SignatureInvalid("the signing certificate is named by SHA-1 only", check, Sub.CRYPTO_CONSTRAINTS_FAILURE)
     if hashlib.new(named.algorithm, reading.signer, usedforsecurity=False).digest() != named.digest:
-        raise SignatureInvalid("the signing-certificate attribute names another certificate", check)
+        raise SignatureInvalid(
+            "the signing-certificate attribute names another certificate", check, Sub.NO_SIGNING_CERTIFICATE_FOUND
+        )
     try:
         verify_signature(
             reading.signer,
@@ -150,7 +160,7 @@ def verify_reading(reading: CmsReading, digest: bytes, check: str, *, sha1_id: b
             check,
         )
     except SignatureInvalid as error:
-        raise SignatureInvalid(str(error), check) from error
+        raise error.under(check) from error
 
 
 def _read(der: bytes) -> CmsReading:
@@ -160,7 +170,7 @@ def _read(der: bytes) -> CmsReading:
     signed = outer["content"]
     infos = signed["signer_infos"]
     if len(infos) != 1:
-        raise SignatureInvalid(f"{len(infos)} signers in place of one")
+        raise SignatureInvalid(f"{len(infos)} signers in place of one", sub=Sub.FORMAT_FAILURE)
     info = infos[0]
     certificates = _certificates(signed)
     attributes = _attributes(info["signed_attrs"])
@@ -208,27 +218,31 @@ def _signer(sid: Any, certificates: list[Any]) -> bytes:
                 return bytes(certificate.dump())
         elif certificate.key_identifier == sid.chosen.native:
             return bytes(certificate.dump())
-    raise SignatureInvalid("the signer's certificate does not travel with the signature")
+    raise SignatureInvalid(
+        "the signer's certificate does not travel with the signature", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND
+    )
 
 
 def _attributes(found: Any) -> dict[str, bytes]:
     """Signed attributes by OID, each with its one value in DER; a doubled one is an attempt to confuse."""
     if isinstance(found, core.Void) or not len(found):
-        raise SignatureInvalid("no signed attributes")  # EN 319 122-1 6.3
+        raise SignatureInvalid("no signed attributes", sub=Sub.FORMAT_FAILURE)  # EN 319 122-1 6.3
     if len(found) > MOST_ATTRIBUTES:
         raise FormatError(f"{len(found)} signed attributes")
     attributes: dict[str, bytes] = {}
     for attribute in found:
         oid = attribute["type"].dotted
         if oid in attributes or len(attribute["values"]) != 1:
-            raise SignatureInvalid(f"the signed attribute {oid} stands twice")  # RFC 5652 5.3, 11
+            raise SignatureInvalid(
+                f"the signed attribute {oid} stands twice", sub=Sub.FORMAT_FAILURE
+            )  # RFC 5652 5.3, 11
         attributes[oid] = attribute["values"][0].dump()
     return attributes
 
 
 def _required(attributes: Mapping[str, bytes], oid: str, kind: Any) -> Any:
     if oid not in attributes:
-        raise SignatureInvalid(f"the signed attribute {oid} is missing")
+        raise SignatureInvalid(f"the signed attribute {oid} is missing", sub=Sub.FORMAT_FAILURE)
     return kind.load(attributes[oid], strict=True)
 
 
@@ -236,14 +250,16 @@ def _digest(identifier: Any) -> str:
     try:
         return _DIGESTS[identifier["algorithm"].dotted]
     except KeyError:
-        raise SignatureInvalid(f"the digest {identifier['algorithm'].native} is refused") from None
+        name = identifier["algorithm"].native
+        raise SignatureInvalid(f"the digest {name} is refused", sub=Sub.CRYPTO_CONSTRAINTS_FAILURE) from None
 
 
 def _signature(identifier: Any, digest: str) -> tuple[str, int]:
     """The kind of the signature and its salt length; its digest must be that of the SignerInfo."""
     oid = identifier["algorithm"].dotted
     if oid not in _SIGNATURES:
-        raise SignatureInvalid(f"the signature algorithm {identifier['algorithm'].native} is refused")
+        name = identifier["algorithm"].native
+        raise SignatureInvalid(f"the signature algorithm {name} is refused", sub=Sub.CRYPTO_CONSTRAINTS_FAILURE)
     kind, own = _SIGNATURES[oid]
     salt = 0
     if kind == "rsa-pss":
@@ -251,12 +267,12 @@ def _signature(identifier: Any, digest: str) -> tuple[str, int]:
         own = _digest(parameters["hash_algorithm"])
         mask = parameters["mask_gen_algorithm"]
         if mask["algorithm"].native != "mgf1" or _digest(mask["parameters"]) != own:
-            raise SignatureInvalid("RSASSA-PSS with a mask of another digest")
+            raise SignatureInvalid("RSASSA-PSS with a mask of another digest", sub=Sub.CRYPTO_CONSTRAINTS_FAILURE)
         salt = parameters["salt_length"].native
         if not 0 <= salt <= 512 or parameters["trailer_field"].native != "trailer_field_bc":
-            raise SignatureInvalid("RSASSA-PSS with unusual parameters")
+            raise SignatureInvalid("RSASSA-PSS with unusual parameters", sub=Sub.CRYPTO_CONSTRAINTS_FAILURE)
     if own not in ("", digest):
-        raise SignatureInvalid(f"a {own} signature in a {digest} SignerInfo")
+        raise SignatureInvalid(f"a {own} signature in a {digest} SignerInfo", sub=Sub.FORMAT_FAILURE)
     return kind, salt
 
 
@@ -267,7 +283,7 @@ def _check_protection(value: bytes | None, info: Any) -> None:
     protection = cms.CMSAlgorithmProtection.load(value, strict=True)
     same = protection["digest_algorithm"].native == info["digest_algorithm"].native
     if not same or protection["signature_algorithm"].native != info["signature_algorithm"].native:
-        raise SignatureInvalid("the algorithms are not those that were protected")
+        raise SignatureInvalid("the algorithms are not those that were protected", sub=Sub.SIG_CRYPTO_FAILURE)
 
 
 def _certificate_id(attributes: Mapping[str, bytes]) -> CertificateId | None:

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from kepgw.errors import ConfigurationError, SignatureInvalid
+from kepgw.errors import ConfigurationError, SignatureInvalid, Sub
 from kepgw.evidence.certificates import UNREADABLE
 
 Usage = Literal["sign", "stamp", "user"]
@@ -116,19 +116,19 @@ def _validate(leaf: bytes, others: Sequence[bytes], anchors: Sequence[bytes], at
     _check_time(read, at)
     if leaf in anchors:
         return _Good((leaf,), read.not_valid_before_utc, read.not_valid_after_utc)
-    reason = "no path to a trusted certificate"
+    reason, sub = "no path to a trusted certificate", Sub.NO_CERTIFICATE_CHAIN_FOUND
     for candidate in _candidates(read, others, anchors, at):
         try:
             _judge(candidate, at)
         except SignatureInvalid as error:
-            reason = str(error)
+            reason, sub = str(error), error.sub
             continue
         return _Good(
             tuple(each.public_bytes(Encoding.DER) for each in candidate),
             max(each.not_valid_before_utc for each in candidate),
             min(each.not_valid_after_utc for each in candidate),
         )
-    raise SignatureInvalid(f"{reason} at {at.astimezone(UTC):%Y-%m-%d %H:%M} for {_subject(read)}", CHECK)
+    raise SignatureInvalid(f"{reason} at {at.astimezone(UTC):%Y-%m-%d %H:%M} for {_subject(read)}", CHECK, sub)
 
 
 def _candidates(
@@ -177,9 +177,11 @@ def _judge(candidate: Sequence[x509.Certificate], at: datetime) -> None:
         )  # fmt: skip
         _run(async_validate_path(context, ValidationPath(anchor, list(reversed(between)), leaf)))
     except (PathError, ValidationError) as error:
-        raise SignatureInvalid(str(error).replace("\n", " "), CHECK) from error
+        raise SignatureInvalid(str(error).replace("\n", " "), CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE) from error
     except Exception as error:  # a stranger's certificate may break the library in ways of its own
-        raise SignatureInvalid(f"the path cannot be judged: {error}", CHECK) from error
+        raise SignatureInvalid(
+            f"the path cannot be judged: {error}", CHECK, Sub.CERTIFICATE_CHAIN_GENERAL_FAILURE
+        ) from error
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:
@@ -196,7 +198,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> None:
 def _load(certificate: bytes) -> x509.Certificate:
     read = _readable(certificate)
     if read is None:
-        raise SignatureInvalid("the signer's certificate cannot be read", CHECK)
+        raise SignatureInvalid("the signer's certificate cannot be read", CHECK, Sub.NO_SIGNING_CERTIFICATE_FOUND)
     return read
 
 
@@ -220,8 +222,9 @@ def _in_time(certificate: x509.Certificate, at: datetime) -> bool:
 
 def _check_time(certificate: x509.Certificate, at: datetime) -> None:
     if not _in_time(certificate, at):
+        sub = Sub.EXPIRED if at > certificate.not_valid_after_utc else Sub.NOT_YET_VALID
         span = f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}"
-        raise SignatureInvalid(f"{_subject(certificate)} is valid {span}, not at {at:%Y-%m-%d %H:%M}", CHECK)
+        raise SignatureInvalid(f"{_subject(certificate)} is valid {span}, not at {at:%Y-%m-%d %H:%M}", CHECK, sub)
 
 
 def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
@@ -229,20 +232,32 @@ def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
     try:
         extensions = {each.oid: each for each in certificate.extensions}
     except UNREADABLE as error:
-        raise SignatureInvalid(f"broken certificate extensions: {error}", CHECK) from error
+        raise SignatureInvalid(
+            f"broken certificate extensions: {error}", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE
+        ) from error
     strange = [oid.dotted_string for oid, each in extensions.items() if each.critical and oid not in _UNDERSTOOD]
     if strange:
-        raise SignatureInvalid(f"critical certificate extensions that we do not know: {', '.join(strange)}", CHECK)
+        raise SignatureInvalid(
+            f"critical certificate extensions that we do not know: {', '.join(strange)}",
+            CHECK,
+            Sub.CHAIN_CONSTRAINTS_FAILURE,
+        )
     key_usage = extensions.get(ExtensionOID.KEY_USAGE)
     if key_usage is not None and not (key_usage.value.digital_signature or key_usage.value.content_commitment):
-        raise SignatureInvalid(f"the key of {_subject(certificate)} may not sign (KeyUsage)", CHECK)
+        raise SignatureInvalid(
+            f"the key of {_subject(certificate)} may not sign (KeyUsage)", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE
+        )
     extended = extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
     purposes = set(extended.value) if extended is not None else set()
     if usage == "stamp":
         if extended is None or not extended.critical or purposes != {ExtendedKeyUsageOID.TIME_STAMPING}:
-            raise SignatureInvalid("the certificate is not a time-stamp authority's: RFC 3161 2.3", CHECK)
+            raise SignatureInvalid(
+                "the certificate is not a time-stamp authority's: RFC 3161 2.3", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE
+            )
     elif purposes and not purposes & (USER_PURPOSES if usage == "user" else SIGNING_PURPOSES):
-        raise SignatureInvalid(f"the key of {_subject(certificate)} is for another purpose", CHECK)
+        raise SignatureInvalid(
+            f"the key of {_subject(certificate)} is for another purpose", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE
+        )
 
 
 def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

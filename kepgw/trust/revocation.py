@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from kepgw.errors import SignatureInvalid
+from kepgw.errors import SignatureInvalid, Sub
 from kepgw.evidence.certificates import UNREADABLE
 
 CHECK = "revocation"
@@ -36,7 +36,9 @@ def check(chain: Sequence[bytes], crls: Sequence[bytes], responses: Sequence[byt
         known = known or (depth == 0 and "good" in answers)
         if "revoked" in answers:
             name = certificate.subject.rfc4514_string()[:200]
-            raise SignatureInvalid(f"{name} was revoked before {at.astimezone(UTC):%Y-%m-%d %H:%M}Z", CHECK)
+            raise SignatureInvalid(
+                f"{name} was revoked before {at.astimezone(UTC):%Y-%m-%d %H:%M}Z", CHECK, Sub.REVOKED
+            )
     return known
 
 

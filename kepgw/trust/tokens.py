@@ -13,7 +13,7 @@ from typing import Any
 
 from asn1crypto import cms, core, tsp
 
-from kepgw.errors import FormatError, SignatureInvalid, StampUnavailable
+from kepgw.errors import FormatError, SignatureInvalid, StampUnavailable, Sub
 from kepgw.trust import cmsreading, der, paths
 from kepgw.trust.algorithms import DIGEST_OIDS, DIGEST_SIZES, digest_identifier
 from kepgw.trust.cmsreading import TST_INFO
@@ -146,7 +146,7 @@ def verify_token(
     try:
         chain = paths.validate(reading.cms.signer, others, anchors, reading.time, usage="stamp")
     except SignatureInvalid as error:
-        raise SignatureInvalid(str(error), CHECK) from error
+        raise error.under(CHECK) from error
     return Stamped(reading.time, reading.cms.signer, reading.accuracy, reading.policy, reading.serial, chain)
 
 
@@ -158,9 +158,9 @@ def check_token(token: bytes, digest: bytes, nonce: int | None = None) -> TokenR
     try:
         reading = read_token(token)
     except (FormatError, SignatureInvalid) as error:
-        raise SignatureInvalid(str(error), CHECK) from error
+        raise SignatureInvalid(str(error), CHECK, error.sub) from error
     if reading.digest != digest:
-        raise SignatureInvalid("the time stamp is for other octets", CHECK)
+        raise SignatureInvalid("the time stamp is for other octets", CHECK, Sub.HASH_FAILURE)
     if nonce is not None and reading.nonce != nonce:
         raise SignatureInvalid("the time stamp answers another request: its nonce differs", CHECK)
     content = reading.cms.content or b""
@@ -182,9 +182,9 @@ def _imprint(imprint: Any) -> tuple[str, bytes]:
     oid = imprint["hash_algorithm"]["algorithm"].dotted
     digest: bytes = imprint["hashed_message"].native
     if oid not in _DIGESTS:
-        raise SignatureInvalid(f"an imprint by {oid} is refused", CHECK)
+        raise SignatureInvalid(f"an imprint by {oid} is refused", CHECK, Sub.CRYPTO_CONSTRAINTS_FAILURE)
     if DIGEST_SIZES.get(len(digest)) != _DIGESTS[oid]:
-        raise SignatureInvalid("the imprint has the length of another digest", CHECK)
+        raise SignatureInvalid("the imprint has the length of another digest", CHECK, Sub.FORMAT_FAILURE)
     return _DIGESTS[oid], digest
 
 

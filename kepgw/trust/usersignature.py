@@ -14,7 +14,7 @@ from asn1crypto import core
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence.certificates import UNREADABLE
 from kepgw.message.headers import Octets
 from kepgw.message.usersignature import MAX_OPAQUE, UserSignature, forms
@@ -76,11 +76,12 @@ def verify(octets: Octets, found: UserSignature, believed: Believed, at: datetim
         form, digest = _signed_form(octets, found, reading)
         cmsreading.verify_reading(reading, digest, SIGNATURE)
     except (FormatError, SignatureInvalid) as error:
-        raise SignatureInvalid(str(error), SIGNATURE) from error
+        raise SignatureInvalid(str(error), SIGNATURE, error.sub) from error
     leaf = _certificate(reading.signer)
     if not leaf.not_valid_before_utc <= at <= leaf.not_valid_after_utc:
+        sub = Sub.EXPIRED if at > leaf.not_valid_after_utc else Sub.NOT_YET_VALID
         span = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
-        raise SignatureInvalid(f"the certificate of {_name(leaf.subject)} is valid {span}", CERTIFICATE)
+        raise SignatureInvalid(f"the certificate of {_name(leaf.subject)} is valid {span}", CERTIFICATE, sub)
     method, doubt, known = _method(reading.signer, reading.certificates, believed, at)
     return SenderSignature(
         method=method,
@@ -97,20 +98,22 @@ def verify(octets: Octets, found: UserSignature, believed: Believed, at: datetim
 def _signed_form(octets: Octets, found: UserSignature, reading: cmsreading.CmsReading) -> tuple[str, bytes]:
     """The first form of the content whose digest is the signed one; its name and digest."""
     if reading.content_type != cmsreading.DATA:
-        raise SignatureInvalid(f"the signed content has type {reading.content_type}", SIGNATURE)
+        raise SignatureInvalid(f"the signed content has type {reading.content_type}", SIGNATURE, Sub.FORMAT_FAILURE)
     if found.content is None:
         if reading.content is None:
-            raise SignatureInvalid("an opaque signature without content", SIGNATURE)
+            raise SignatureInvalid("an opaque signature without content", SIGNATURE, Sub.SIGNED_DATA_NOT_FOUND)
         return "opaque", hashlib.new(reading.digest_algorithm, reading.content).digest()
     if reading.content is not None:
-        raise SignatureInvalid("a detached signature that carries content of its own", SIGNATURE)
+        raise SignatureInvalid("a detached signature that carries content of its own", SIGNATURE, Sub.FORMAT_FAILURE)
     for name, pieces in forms(octets, found):
         hasher = hashlib.new(reading.digest_algorithm)
         for piece in pieces:
             hasher.update(piece)
         if hasher.digest() == reading.message_digest:
             return name, hasher.digest()
-    raise SignatureInvalid("the message is not what was signed: its digest differs in every known form", SIGNATURE)
+    raise SignatureInvalid(
+        "the message is not what was signed: its digest differs in every known form", SIGNATURE, Sub.HASH_FAILURE
+    )
 
 
 def _method(signer: bytes, others: Sequence[bytes], believed: Believed, at: datetime) -> tuple[str, str, bool]:
@@ -124,7 +127,7 @@ def _method(signer: bytes, others: Sequence[bytes], believed: Believed, at: date
     try:
         known = revocation.check(chain, believed.crls, believed.responses, at)
     except SignatureInvalid as error:
-        raise SignatureInvalid(str(error), CERTIFICATE) from error
+        raise error.under(CERTIFICATE) from error
     return ("QES" if qualified(signer) else "AdES-Plus"), "", known
 
 
@@ -153,7 +156,8 @@ def _certificate(certificate: bytes) -> x509.Certificate:
         read = x509.load_der_x509_certificate(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc, read.serial_number
     except UNREADABLE as error:
-        raise SignatureInvalid(f"the signer's certificate cannot be read: {error}", SIGNATURE) from error
+        reason = f"the signer's certificate cannot be read: {error}"
+        raise SignatureInvalid(reason, SIGNATURE, Sub.NO_SIGNING_CERTIFICATE_FOUND) from error
     return read
 
 
