@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from kepgw.app.admin import Admin
+from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import Config
 from kepgw.app.control import ControlServer
 from kepgw.app.lock import Lock
@@ -294,7 +295,8 @@ async def serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await provider.start()
-    admin = Admin(provider.store, config, now, provider.heads.sign_now, provider.peers.followed)
+    surroundings = Surroundings(provider.store, config, now, provider.heads.sign_now, provider.peers.followed)
+    admin = Admin(surroundings)
     control = ControlServer(admin, config.directory / "control.sock")
     try:
         await control.start()

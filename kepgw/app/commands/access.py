@@ -51,6 +51,7 @@ async def _stopped(config: "Config", method: str, arguments: dict[str, Any]) -> 
     import os
 
     from kepgw.app.admin import Admin
+    from kepgw.app.administration.base import Surroundings
     from kepgw.app.control import user_name
     from kepgw.errors import ConfigurationError
     from kepgw.store.engine import Store
@@ -59,7 +60,7 @@ async def _stopped(config: "Config", method: str, arguments: dict[str, Any]) -> 
         raise ConfigurationError(f"there is no store at {config.store_path}; correct store.url or restore a backup")
     store = await asyncio.to_thread(Store.open, config.store_path)
     try:
-        return await Admin(store, config).call(method, arguments, user_name(os.geteuid()))
+        return await Admin(Surroundings(store, config)).call(method, arguments, user_name(os.geteuid()))
     finally:
         await asyncio.to_thread(store.close)
 

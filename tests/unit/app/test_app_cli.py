@@ -301,7 +301,7 @@ def test_evidence_export_is_the_ledgers_octets(kepgw, filled, tmp_path):
 
 
 def test_evidence_export_in_pages(kepgw, filled, tmp_path, monkeypatch):
-    monkeypatch.setattr("kepgw.app.admin.EXPORT_PAGE", 1)
+    monkeypatch.setattr("kepgw.app.administration.messages.EXPORT_PAGE", 1)
     target = tmp_path / "e.zip"
     assert kepgw("evidence", "export", filled.folder, "--message", filled.number, "--zip", target).status == 0
     with zipfile.ZipFile(target) as archive:

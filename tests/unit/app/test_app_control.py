@@ -11,6 +11,8 @@ import pytest
 
 from kepgw.app import control
 from kepgw.app.admin import Admin
+from kepgw.app.administration.accounts import AccountCommands
+from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import load
 from kepgw.app.control import SOCKET, ControlServer, Refused, Unanswered, call
 from kepgw.app.lock import Lock
@@ -25,7 +27,7 @@ async def running(folder):
     lock = Lock(folder)
     lock.take()
     store = await asyncio.to_thread(Store.open, config.store_path)
-    server = ControlServer(Admin(store, config), folder / SOCKET)
+    server = ControlServer(Admin(Surroundings(store, config)), folder / SOCKET)
     try:
         await server.start()
         yield store
@@ -147,7 +149,7 @@ async def test_a_fault_inside_is_told_without_its_inside(folder, monkeypatch, ca
     async def broken(self):
         raise ZeroDivisionError("the secret inside")
 
-    monkeypatch.setattr(Admin, "account_list", broken)
+    monkeypatch.setattr(AccountCommands, "account_list", broken)
     async with running(folder):
         with pytest.raises(KepError, match="its log has the reason") as caught:
             await asyncio.to_thread(call, folder / SOCKET, "account_list", {})
@@ -162,7 +164,7 @@ async def test_a_dead_socket_is_replaced_and_a_living_one_is_not(folder):
     dead.close()
     assert not control.answers(folder / SOCKET)
     async with running(folder) as store:
-        second = ControlServer(Admin(store, load(folder)), folder / SOCKET)
+        second = ControlServer(Admin(Surroundings(store, load(folder))), folder / SOCKET)
         with pytest.raises(ConfigurationError, match="already listens"):
             await second.start()
         assert control.answers(folder / SOCKET)

@@ -1,0 +1,78 @@
+"""``kepgw peer``: the other providers that we know."""
+
+import asyncio
+from typing import Any
+
+from kepgw.app.administration.base import Commands, command
+from kepgw.app.cards import check_chain
+from kepgw.app.control import Refused
+from kepgw.errors import ConfigurationError
+from kepgw.interop.card import MAX_CARD, Card, read_card
+from kepgw.interop.peers import add_peer, all_cards, remove_peer
+from kepgw.store import accounts
+from kepgw.store.engine import Tx
+from kepgw.trust.keys import describe
+
+
+class PeerCommands(Commands):
+    """Cards of peers."""
+
+    @command
+    async def peer_add(self, card: str) -> dict[str, Any]:
+        """Take a peer's card in, or replace it by a newer one."""
+        if len(card) > MAX_CARD:
+            raise ConfigurationError("the card is larger than 256 KiB; ask the peer for a fresh one")
+        await asyncio.to_thread(check_chain, read_card(card), self._now())
+
+        def work(tx: Tx) -> Card:
+            added = add_peer(tx, card, self._config.provider.domain, self._now())
+            print_ = describe(added.process_chain[0]).fingerprint
+            accounts.audit(tx, self._now(), self.actor, "peer-added", added.domain, print_)
+            return added
+
+        added = await self._store.write(work)
+        await self._settle()
+        return self._peer(added)
+
+    @command
+    async def peer_list(self) -> list[dict[str, Any]]:
+        """All peers with what their cards pin."""
+        return [self._peer(read_card(text)) for text in await self.peer_cards()]
+
+    @command
+    async def peer_cards(self) -> list[str]:
+        """The cards of all peers as they were taken in, TOML."""
+        return await self._store.read(all_cards)
+
+    @command
+    async def peer_remove(self, domain: str) -> dict[str, Any]:
+        """Forget a peer. What waits for it goes on waiting until its window ends."""
+
+        def work(tx: Tx) -> None:
+            if not remove_peer(tx, domain):
+                raise Refused(f"{domain} is not a peer; see kepgw peer list")
+            accounts.audit(tx, self._now(), self.actor, "peer-removed", domain)
+
+        await self._store.write(work)
+        await self._settle()
+        return {"domain": domain}
+
+    async def _settle(self) -> None:
+        """Answer when what was changed is in force, not a moment before."""
+        if self.surroundings.followed is not None:
+            await self.surroundings.followed()
+
+    def _peer(self, card: Card) -> dict[str, Any]:
+        process, tls = describe(card.process_chain[0], self._now()), describe(card.tls_certificate, self._now())
+        return {
+            "domain": card.domain,
+            "name": card.name,
+            "domains": list(card.domains),
+            "service_address": card.service_address,
+            "relay": f"{card.relay_host}:{card.relay_port}",
+            "profile": card.profile,
+            "process_certificate": process.fingerprint,
+            "process_days_left": process.days_left,
+            "tls_certificate": tls.fingerprint,
+            "tls_days_left": tls.days_left,
+        }
