@@ -251,6 +251,23 @@ peer = Table(
     Column("added", Big, nullable=False),
 )
 
+# what keeps signatures verifiable: certificates, CRLs and OCSP responses, each once, never changed (ADR 18)
+material = Table(
+    "material",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),  # SHA-256 of octets
+    Column("kind", Text, nullable=False),  # certificate | crl | ocsp
+    # a certificate: its key as an issuer; a CRL: its issuer's (kepgw.trust.material.authority); OCSP: the certificate
+    Column("about", LargeBinary, nullable=False),
+    Column("above", LargeBinary),  # a certificate's issuer, when it is known and another
+    Column("begins", Big, nullable=False),  # not_before, thisUpdate
+    Column("ends", Big, nullable=False),  # not_after, nextUpdate
+    Column("fetched", Big, nullable=False),
+    Column("origin", Text, nullable=False),  # a URL, a file's name, or "signature"
+    Column("octets", LargeBinary, nullable=False),  # DER
+    Index("material_by_subject", "about", "kind", "begins"),
+)
+
 audit = Table(
     "audit",
     metadata,

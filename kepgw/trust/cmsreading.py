@@ -256,6 +256,17 @@ def _digest(identifier: Any) -> str:
 
 def _signature(identifier: Any, digest: str) -> tuple[str, int]:
     """The kind of the signature and its salt length; its digest must be that of the SignerInfo."""
+    kind, own, salt = signature_algorithm(identifier)
+    if own not in ("", digest):
+        raise SignatureInvalid(f"a {own} signature in a {digest} SignerInfo", sub=Sub.FORMAT_FAILURE)
+    return kind, salt
+
+
+def signature_algorithm(identifier: Any) -> tuple[str, str, int]:
+    """Kind, digest ("" when it stands elsewhere) and salt length of asn1crypto's AlgorithmIdentifier of a signature.
+
+    Raises SignatureInvalid for what is refused, SHA-1 among it.
+    """
     oid = identifier["algorithm"].dotted
     if oid not in _SIGNATURES:
         name = identifier["algorithm"].native
@@ -271,9 +282,7 @@ def _signature(identifier: Any, digest: str) -> tuple[str, int]:
         salt = parameters["salt_length"].native
         if not 0 <= salt <= 512 or parameters["trailer_field"].native != "trailer_field_bc":
             raise SignatureInvalid("RSASSA-PSS with unusual parameters", sub=Sub.CRYPTO_CONSTRAINTS_FAILURE)
-    if own not in ("", digest):
-        raise SignatureInvalid(f"a {own} signature in a {digest} SignerInfo", sub=Sub.FORMAT_FAILURE)
-    return kind, salt
+    return kind, own, salt
 
 
 def _check_protection(value: bytes | None, info: Any) -> None:

@@ -18,7 +18,7 @@ from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence.certificates import UNREADABLE
 from kepgw.message.headers import Octets
 from kepgw.message.usersignature import MAX_OPAQUE, UserSignature, forms
-from kepgw.trust import cmsreading, paths, revocation
+from kepgw.trust import cmsreading, material, paths
 from kepgw.trust.useranchors import Believed
 
 SIGNATURE = "user-signature"
@@ -125,7 +125,7 @@ def _method(signer: bytes, others: Sequence[bytes], believed: Believed, at: date
     except SignatureInvalid as error:
         return "AdES", str(error), False
     try:
-        known = revocation.check(chain, believed.crls, believed.responses, at)
+        known = material.check(chain, believed.crls, believed.responses, at)
     except SignatureInvalid as error:
         raise error.under(CERTIFICATE) from error
     return ("QES" if qualified(signer) else "AdES-Plus"), "", known

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -13,7 +12,6 @@ from nes import PART, QC_SEAL, QC_SIGNATURE, Eshs, by_openssl, by_us, opaque, wr
 
 from kepgw.errors import SignatureInvalid
 from kepgw.message.usersignature import find
-from kepgw.trust import revocation
 from kepgw.trust.useranchors import LOOK_AGAIN, Believed, UserAnchors
 from kepgw.trust.usersignature import CERTIFICATE, SIGNATURE, qualified, verify
 
@@ -243,14 +241,3 @@ def test_a_list_in_pem(eshs, ali, tmp_path):
     octets = eshs.crl(ali)
     (tmp_path / "eshs.crl").write_bytes(x509.load_der_x509_crl(octets).public_bytes(Encoding.PEM))
     assert UserAnchors(tmp_path).current().crls == (octets,)
-
-
-def test_a_responder_may_not_sign_with_sha1(eshs, ali, monkeypatch):
-    """SHA-1 signs nothing here, not even a good word."""
-    sha1 = hashes.SHA1()
-    assert sha1.name == "sha1"
-
-    class Weak:
-        signature_hash_algorithm = sha1
-
-    assert not revocation._verified(Weak, ali.certificate)
