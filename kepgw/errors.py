@@ -5,6 +5,7 @@ KepError                  every error of ours; its text is the private reason, f
 ├── ConfigurationError    a setting, key or file is missing or unusable; the text says what to do
 ├── SignatureInvalid      a signature, digest, token or certificate does not hold
 ├── StampUnavailable      no time-stamp authority answered: try again later
+├── MaterialUnavailable   nobody said whether a certificate is revoked: asked again later
 ├── SigningUnavailable    no valid process certificate or key: nothing may be signed
 ├── StoreError            the store could not do its work
 │   └── StoreFull         no room left: 452 4.3.1 on the wire, never 5xx
@@ -80,6 +81,10 @@ class SignatureInvalid(KepError):
 
 class StampUnavailable(KepError):
     """No time-stamp authority gave a usable token; the work waits and is tried again."""
+
+
+class MaterialUnavailable(KepError):
+    """Nobody gave a usable word on whether a certificate is revoked; it is asked about again."""
 
 
 class SigningUnavailable(KepError):

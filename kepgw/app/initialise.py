@@ -62,7 +62,8 @@ def initialise(
         keys = directory / "keys"
         keys.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         keys.chmod(PRIVATE_FOLDER)
-        (directory / USER_ANCHORS).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        for folder in (USER_ANCHORS, devpki.LISTS):
+            (directory / folder).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         if development:
             devpki.create(directory, provider, address, algorithm=algorithm, at=at)
         _write_new(directory / PROVIDERS_FILE, shipped(PROVIDERS_FILE))

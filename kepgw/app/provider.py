@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from kepgw.interop.carrier import Carrier
 from kepgw.interop.case import Identity
 from kepgw.interop.duties import Duties
 from kepgw.interop.heads import HeadKeeper, HeadSettings
+from kepgw.interop.materials import MaterialKeeper, MaterialSettings
 from kepgw.interop.peers import Peers
 from kepgw.interop.reception import ReceptionCounter
 from kepgw.interop.settings import Policy, RelaySettings
@@ -33,10 +35,12 @@ from kepgw.smtp.client import SmtpRelayClient
 from kepgw.smtp.limits import ClientLimits, Limits
 from kepgw.smtp.relay_in import RelayServer
 from kepgw.smtp.submission import SubmissionServer
+from kepgw.store import tasks
 from kepgw.store.accounts import Operator
 from kepgw.store.engine import Store
 from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
+from kepgw.trust import devpki
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tls import client_context, server_context
 from kepgw.trust.useranchors import UserAnchors
@@ -110,6 +114,7 @@ class Provider:
         self.carrier: Carrier
         self.heads: HeadKeeper
         self.workshop: Workshop
+        self.materials: MaterialKeeper
         self._lock = Lock(config.directory)
         self._front: list[Callable[[], Awaitable[None]]] = []  # what talks to the outside
         self._back: list[Callable[[], Awaitable[None]]] = []  # what they stand on, in the order of starting
@@ -154,6 +159,11 @@ class Provider:
         self.workshop = workshop = Workshop(tools_of(config), config.signing.workers)
         self._back.append(workshop.close)
         await workshop.start()
+        if config.provider.development:
+            await asyncio.to_thread(devpki.renew_lists, config.directory, now())
+        self.materials = self._materials()
+        await self.materials.start()  # before anything is signed: what is revoked is barred first
+        self._back.append(self.materials.stop)
         client = SmtpRelayClient(config.hostname, client_context(), _client_limits(config))
         self._back.append(client.close)
         self._duties = Duties(store, self.peers, workshop, client, relay_settings(config), now)
@@ -205,6 +215,27 @@ class Provider:
         await _listen("imap", imap.start(listen.host, listen.imap, None, tls))
         await _listen("imaps", imap.start(listen.host, listen.imaps, tls, None))
         await _listen("http", health.start())
+
+    def _materials(self) -> MaterialKeeper:
+        config = self.config
+        settings = config.material
+        return MaterialKeeper(
+            self.store,
+            self.peers,
+            self.workshop.certificates.keys,
+            load_anchors(config.trust.anchors),
+            UserAnchors(settings.folder),
+            MaterialSettings(timedelta(seconds=settings.every), timedelta(seconds=settings.distance)),
+            now,
+            bar=self._revoked,
+        )
+
+    async def _revoked(self, fingerprints: frozenset[str]) -> None:
+        """Sign nothing with these certificates; what waited for one that may sign again is tried at once."""
+        await self.workshop.bar(fingerprints)
+        with suppress(SigningUnavailable):
+            self.workshop.certificates.choose(now())
+            await self.store.write(lambda tx: tasks.retry_now(tx, now()))
 
     async def _on_read(self, mail: MailRow, operator: Operator) -> None:
         _log.info("opened", login=operator.login, month=mail.month, message=mail.message)

@@ -101,6 +101,18 @@ class Trust(Section):
     providers: File
 
 
+class MaterialSection(Section):
+    """How lists and responses are gathered that keep signatures verifiable; times in seconds."""
+
+    folder: File
+    fetch: bool
+    fetch_private: bool
+    every: Seconds
+    distance: float = Field(ge=0, le=366 * 86_400)
+    timeout: Seconds
+    largest_octets: Octets
+
+
 class Tsa(Section):
     """One time-stamp authority (RFC 3161); ``timeout`` in seconds."""
 
@@ -246,6 +258,7 @@ class Config(Section):
     listen: Listen
     keys: Keys
     trust: Trust
+    material: MaterialSection
     tsa: tuple[Tsa, ...] = Field(strict=False, min_length=1)
     limits: Limits
     relay: Relay

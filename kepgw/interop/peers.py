@@ -86,6 +86,10 @@ class Peers:
         if self._loading is not None:
             await self._loading
 
+    def cards(self) -> list[Card]:
+        """Every card, by domain."""
+        return [self._cards[domain] for domain in sorted(self._cards)]
+
     def card(self, domain: str) -> Card | None:
         """The card of a provider's domain. A provider that has ended has none, whatever its card says."""
         provider = self._providers.get(domain)

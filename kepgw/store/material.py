@@ -51,13 +51,20 @@ def material_for(tx: Tx, certificate: bytes, at: datetime) -> list[Material]:
     return found
 
 
-def status_of(tx: Tx, certificate: bytes, at: datetime) -> list[tuple[bytes, Status]]:
-    """What is known about each certificate of a chain below its root at ``at``, leaf first, by DER."""
-    chain = chain_of(tx, certificate)
-    return [
-        (below, status(below, issuer, _candidates(tx, below, issuer, at), at))
-        for below, issuer in itertools.pairwise(chain)
-    ]
+def statuses(tx: Tx, pairs: Iterable[tuple[bytes, bytes]], at: datetime) -> list[Status]:
+    """What is known about each certificate, given with its issuer (DER), at ``at``."""
+    return [status(below, issuer, _candidates(tx, below, issuer, at), at) for below, issuer in pairs]
+
+
+def asked(tx: Tx, certificate: bytes, issuer: bytes) -> tuple[datetime, datetime] | None:
+    """When word of a certificate was last had over the network, and until when that holds; None when never."""
+    row = tx.row(
+        "SELECT fetched, ends FROM material WHERE ((about = ? AND kind = 'ocsp') OR (about = ? AND kind = 'crl'))"
+        " AND origin LIKE 'http%' ORDER BY begins DESC LIMIT 1",
+        fingerprint(certificate),
+        authority(issuer),
+    )
+    return None if row is None else (moment(row[0]), moment(row[1]))
 
 
 def chain_of(tx: Tx, certificate: bytes) -> list[bytes]:

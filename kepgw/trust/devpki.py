@@ -12,20 +12,24 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kepgw.errors import ConfigurationError
 
 ALGORITHMS = ("rsa-3072", "rsa-2048", "p-256", "p-384")
 CERTIFICATES = ("root", "intermediate", "process", "tls", "tsa")
-KEYS = ("root", "process", "tls", "tsa")
+KEYS = ("root", "intermediate", "process", "tls", "tsa")
+AUTHORITIES = ("root", "intermediate")
+LISTS = "revocation"  # the folder of their lists, beside "keys"
 NAMES = (*(f"{name}.pem" for name in CERTIFICATES), *(f"{name}.key" for name in KEYS))
 MARK = "kepgw DEVELOPMENT - no legal effect"
 
 _Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _YEAR = timedelta(days=365)
 _SKEW = timedelta(minutes=10)  # a peer whose clock is behind must not find the certificate not yet valid
+_LIST_LIFE = _YEAR
+_RENEW_BEFORE = timedelta(days=30)
 _TLS_LIFE = timedelta(days=820)  # mail clients on Apple systems refuse server certificates beyond 825 days
 
 
@@ -38,6 +42,8 @@ def create(
     at: datetime | None = None,
 ) -> None:
     """Write a whole development PKI into ``directory / "keys"``, one PEM a file, mode 0600, never overwriting.
+
+    The lists of its authorities go into ``directory / "revocation"`` (``renew_lists``).
 
     ``algorithm`` is that of the process and TSA keys; root, intermediate and TLS are P-256, so that ``init`` is quick.
     ``hosts`` are names and addresses of the TLS certificate, the provider's own name is added. Validity starts at
@@ -76,8 +82,65 @@ def create(
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, certificate in zip(CERTIFICATES, (root, intermediate, process, tls, tsa), strict=True):
         _write(keys / f"{name}.pem", certificate.public_bytes(Encoding.PEM))
-    for name, key in zip(KEYS, (root_key, process_key, tls_key, tsa_key), strict=True):
+    for name, key in zip(KEYS, (root_key, intermediate_key, process_key, tls_key, tsa_key), strict=True):
         _write(keys / f"{name}.key", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    renew_lists(directory, start)
+
+
+def renew_lists(directory: Path, at: datetime) -> list[Path]:
+    """Make the revocation lists of the development authorities, or new ones when theirs end soon; what was written.
+
+    What a list revokes the next one does too. An authority that is not of ours, or whose key is not there, is left
+    alone. Raises ConfigurationError when a file cannot be read or written.
+    """
+    written = []
+    for name in AUTHORITIES:
+        certificate_file, key_file = directory / "keys" / f"{name}.pem", directory / "keys" / f"{name}.key"
+        path = directory / LISTS / f"{name}.crl"
+        try:
+            if not (certificate_file.exists() and key_file.exists()):
+                continue
+            authority = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+            old = x509.load_der_x509_crl(path.read_bytes()) if path.exists() else None
+            if MARK not in authority.subject.rfc4514_string():
+                continue
+            if old is not None and old.next_update_utc is not None and old.next_update_utc - at > _RENEW_BEFORE:
+                continue
+            key = load_pem_private_key(key_file.read_bytes(), None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)  # as create made it
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            fresh = path.with_suffix(".new")
+            fresh.unlink(missing_ok=True)
+            _write(fresh, revocation_list(authority, key, at, old).public_bytes(Encoding.DER))
+            fresh.replace(path)
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path}: cannot be renewed ({error})") from error
+        written.append(path)
+    return written
+
+
+def revocation_list(
+    authority: x509.Certificate,
+    key: ec.EllipticCurvePrivateKey,
+    at: datetime,
+    old: x509.CertificateRevocationList | None = None,
+    revoked: Sequence[x509.RevokedCertificate] = (),
+) -> x509.CertificateRevocationList:
+    """A list of a development authority, signed at ``at``: the entries of ``old`` and those of ``revoked``."""
+    number = 1
+    if old is not None:
+        number += old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.subject)
+        .last_update(at)
+        .next_update(min(at + _LIST_LIFE, authority.not_valid_after_utc))
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
+    )
+    for entry in (*(old or ()), *revoked):
+        builder = builder.add_revoked_certificate(entry)
+    return builder.sign(key, hashes.SHA256())
 
 
 def _generate(algorithm: str) -> _Key:

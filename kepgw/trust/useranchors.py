@@ -1,4 +1,4 @@
-"""Whom we believe about users' certificates: a folder with the certificates of qualified authorities.
+"""Folders of files that we believe: certificates of qualified authorities for users' signatures, lists for all.
 
 Every certificate in it is an anchor (``.pem``, ``.crt``, ``.cer``, ``.der``); ``.crl`` and ``.ocsp`` files say what
 was revoked. The folder is read again when something in it changes: revocation lists are renewed every day.
@@ -55,6 +55,11 @@ class UserAnchors:
                 if mark != self._mark:
                     self._believed, self._mark = _read(files), mark
             return self._believed
+
+    def look_again(self) -> None:
+        """Have the folder looked at by the next ``current``, however short ago that was."""
+        with self._lock:
+            self._looked = float("-inf")
 
     def _list(self) -> tuple[list[Path], object]:
         wanted = (*CERTIFICATES, *LISTS, *RESPONSES)
