@@ -53,7 +53,7 @@ def render(evidence: Evidence, language: Language) -> Rendering:
     if is_development(evidence):
         line("warning", text("evidence-development", language))
     line("type", kind)
-    line("identifier", _flat(evidence.identifier))
+    line("identifier", flat(evidence.identifier))
     line("event-time", show_time(evidence.event_time))
     line("submission-time", show_time(evidence.submission_time) if evidence.submission_time else "")
     line("issuer", _entity(Entity(evidence.issuer.address or evidence.issuer.domain, evidence.issuer.name)))
@@ -63,24 +63,24 @@ def render(evidence: Evidence, language: Language) -> Rendering:
     line("about", _entities(evidence.about) if evidence.refers_to or evidence.refers_to_several else "")
     line("delegates", _entities(tuple(delegate.entity for delegate in evidence.delegates)))
     if evidence.message is not None:
-        line("subject", _flat(evidence.message.subject))
-        line("message-id", _flat(evidence.message.remmd_message_id))
-        line("ua-message-id", _flat(evidence.message.ua_message_id))
+        line("subject", flat(evidence.message.subject))
+        line("message-id", flat(evidence.message.remmd_message_id))
+        line("ua-message-id", flat(evidence.message.ua_message_id))
         line("digest", evidence.message.digest.hex(), algorithm=_algorithm(evidence.message))
     if evidence.notification is not None:
-        line("notification-id", _flat(evidence.notification.remmd_message_id))
+        line("notification-id", flat(evidence.notification.remmd_message_id))
         line("digest", evidence.notification.digest.hex(), algorithm=_algorithm(evidence.notification))
     for given in evidence.reasons:
         line("reason", _reason(given, language))
-    line("reply-to", _flat(evidence.reply_to or ""))
+    line("reply-to", flat(evidence.reply_to or ""))
     line("sender-authentication", _authentication(evidence.sender_authentication, language))
     line("recipient-authentication", _authentication(evidence.recipient_authentication, language))
     line("sender-assurance", _assurance(evidence.sender.assurance))
-    line("external", _flat(evidence.external.name) if evidence.external else "")
+    line("external", flat(evidence.external.name) if evidence.external else "")
     line("untrusted-path", _entities(tuple(evidence.recipients[index - 1] for index in evidence.untrusted_path)))
-    line("forwarded-to", _flat(evidence.forwarded_to or ""))
-    line("log", _flat(" | ".join(evidence.log)))
-    line("policies", ", ".join(_flat(policy) for policy in evidence.policies))
+    line("forwarded-to", flat(evidence.forwarded_to or ""))
+    line("log", flat(" | ".join(evidence.log)))
+    line("policies", ", ".join(flat(policy) for policy in evidence.policies))
     return title, lines
 
 
@@ -132,13 +132,14 @@ def show_time(at: datetime) -> str:
     return f"{at.astimezone(ISTANBUL):%d.%m.%Y %H:%M:%S} +03:00"
 
 
-def _flat(value: str) -> str:
-    flat = _DECEPTIVE.sub("\ufffd", _WHITE.sub(" ", value)).strip()
-    return flat if len(flat) <= MAX_VALUE else flat[: MAX_VALUE - 1] + "…"
+def flat(value: str) -> str:
+    """A value from outside on one line, without control characters and what turns the direction of text; cut."""
+    line = _DECEPTIVE.sub("\ufffd", _WHITE.sub(" ", value)).strip()
+    return line if len(line) <= MAX_VALUE else line[: MAX_VALUE - 1] + "…"
 
 
 def _entity(entity: Entity) -> str:
-    name, address = _flat(entity.name), _flat(entity.address)
+    name, address = flat(entity.name), flat(entity.address)
     return f"{name} <{address}>" if name and address else name or address
 
 
@@ -151,7 +152,7 @@ def _title(evidence: Evidence, event: str, language: Language) -> tuple[str, str
     """The title and the line that names the kind, by the codes of the evidence's generation."""
     code, erds = evidence.kep_code, evidence.erds_event
     if code is not None:
-        kind = f"{int(code)} ({_flat(evidence.element)} / {_flat(evidence.event)})"
+        kind = f"{int(code)} ({flat(evidence.element)} / {flat(evidence.event)})"
         return text("evidence-title-coded", language, code=int(code), event=event), kind
     if evidence.is_erds and erds is not None:
         return text("evidence-title-erds", language, code=erds.letter, event=event), f"{erds.letter} ({erds})"
@@ -170,23 +171,23 @@ def _event(evidence: Evidence, language: Language) -> str:
 
 def _reason(given: GivenReason, language: Language) -> str:
     known = isinstance(given.reason, Reason | ErdsReason) or given.reason in set(Reason)
-    shown = text(f"evidence-reason-{given.reason.lower()}", language) if known else _flat(given.reason)
-    details = _flat(given.details)
+    shown = text(f"evidence-reason-{given.reason.lower()}", language) if known else flat(given.reason)
+    details = flat(given.details)
     told = f"{shown} ({details})" if details and details != shown else shown
-    return f"{_flat(given.code)}: {told}" if given.code else told
+    return f"{flat(given.code)}: {told}" if given.code else told
 
 
 def _assurance(levels: tuple[Assurance, ...]) -> str:
-    return ", ".join(_flat(f"{each.level} {each.policy}") for each in levels)
+    return ", ".join(flat(f"{each.level} {each.policy}") for each in levels)
 
 
 def _authentication(authentication: Authentication | None, language: Language) -> str:
     if authentication is None:
         return ""
     method = authentication.method
-    shown = text(f"evidence-method-{method.lower()}", language) if method in METHODS else _flat(method)
+    shown = text(f"evidence-method-{method.lower()}", language) if method in METHODS else flat(method)
     return f"{shown}, {show_time(authentication.time)}"
 
 
 def _algorithm(details: MessageDetails) -> str:
-    return _flat(details.digest_algorithm).upper().replace("SHA", "SHA-", 1)
+    return flat(details.digest_algorithm).upper().replace("SHA", "SHA-", 1)

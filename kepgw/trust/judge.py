@@ -7,10 +7,9 @@ signatures at the given time, else at that of a good stamp, else now.
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
 
-from kepgw.errors import FormatError, SignatureInvalid
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence import codes, reading, xades
 from kepgw.evidence.en319522_codes import UnknownEvent
 from kepgw.evidence.model import Evidence, MessageDetails
@@ -19,13 +18,16 @@ from kepgw.message.envelope import open_envelope
 from kepgw.message.form import rem_baseline
 from kepgw.message.headers import MAX_HEADER, Field, first, split
 from kepgw.refusals import Refusal
-from kepgw.trust import cms, cmsreading, paths, tokens
+from kepgw.trust import cms, cmsreading
+from kepgw.trust.certificates import summary
 from kepgw.trust.devtsa import DEVELOPMENT_POLICY
 from kepgw.trust.digests import Octets, digest_canonical, digest_span
 from kepgw.trust.headersdiffer import differences
-from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Verdict
+from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Value, Verdict
 from kepgw.trust.keys import describe
+from kepgw.trust.material import Material
 from kepgw.trust.tokens import Stamped
+from kepgw.trust.trusted import Trusted, unsigned
 
 __all__ = ["Check", "JudgedEvidence", "Judgement", "judge_evidence", "judge_message"]
 
@@ -34,45 +36,9 @@ Original = tuple[Octets, tuple[int, int]]
 
 _OTHER = "the original is not the one that the evidence speaks of: its digest differs"
 _NO_SIGNATURE = "the signature does not hold"
-_NO_ANCHORS = "no trusted certificates were given"
-
-
-class _Trust:
-    """The certificates that one judgement trusts (all DER)."""
-
-    def __init__(
-        self, anchors: Sequence[bytes], intermediates: Sequence[bytes], stamp_anchors: Sequence[bytes] | None
-    ) -> None:
-        self.anchors = tuple(anchors)
-        self.intermediates = tuple(intermediates)
-        self.stamp_anchors = self.anchors if stamp_anchors is None else tuple(stamp_anchors)
-
-    def chain(self, name: str, signer: bytes, others: Sequence[bytes], at: datetime) -> Check:
-        """The check of a signer's path at ``at``."""
-        if not self.anchors:
-            return Check(name, "not checked", _NO_ANCHORS)
-        try:
-            paths.validate(signer, (*others, *self.intermediates), self.anchors, at, usage="sign")
-        except SignatureInvalid as error:
-            return Check(name, "bad", str(error))
-        return Check(name, "ok", f"{_subject(signer)}, valid at {at.astimezone(UTC):%Y-%m-%d %H:%M}Z")
-
-    def stamp(self, name: str, token: bytes, stamped: bytes | xades.XadesReading) -> tuple[Check, Stamped | None]:
-        """The check of a token over ``stamped`` (octets, or the signature value of an evidence)."""
-        try:
-            algorithm = tokens.read_token(token).digest_algorithm
-            digest = (
-                digest_span(stamped, (0, len(stamped)), algorithm)
-                if isinstance(stamped, bytes)
-                else stamped.stamped_digest(algorithm)
-            )
-            if not self.stamp_anchors:
-                tokens.check_token(token, digest)
-                return Check(name, "not checked", f"fits the signature, but {_NO_ANCHORS}"), None
-            good = tokens.verify_token(token, digest, self.stamp_anchors, self.intermediates)
-        except (SignatureInvalid, FormatError) as error:
-            return Check(name, "bad", str(error)), None
-        return Check(name, "ok", f"{good.time:%Y-%m-%d %H:%M:%S}Z by {_subject(good.tsa_certificate)}"), good
+# an event may be told this much later than its stamp says: clocks differ, and stamps mostly have whole seconds; no text
+# fixes it
+LATEST_EVENT = timedelta(seconds=60)
 
 
 def judge_message(
@@ -83,38 +49,43 @@ def judge_message(
     *,
     intermediates: Sequence[bytes] = (),
     stamp_anchors: Sequence[bytes] | None = None,
+    materials: Sequence[Material] = (),
 ) -> Judgement:
     """Judge a dispatch or receipt with everything inside it.
 
     ``anchors`` and ``intermediates`` are DER; time-stamp authorities are trusted by ``stamp_anchors``, or by
-    ``anchors`` when that is None. ``at`` is the time at which chains must hold (see the module). ``original`` is the
-    original message where the envelope does not carry it. Large ``octets`` may be mapped; nothing of the original is
-    copied. Raises FormatError when the octets are no REM envelope.
+    ``anchors`` when that is None. ``at`` is the time at which chains must hold (see the module); ``materials`` say who
+    was revoked. ``original`` is the original message where the envelope does not carry it. Large ``octets`` may be
+    mapped; nothing of the original is copied. Raises FormatError when the octets are no REM envelope.
     """
-    trust = _Trust(anchors, intermediates, stamp_anchors)
+    trusted = _trusted(anchors, intermediates, stamp_anchors, materials)
     envelope = open_envelope(octets)
     found = _originals(octets, envelope.original, original)
     check, reading = _envelope_signature(octets, envelope.signed, envelope.signature)
     checks = [check]
     stamp: Stamped | None = None
-    lacking = _NO_SIGNATURE if reading is None else "the envelope carries no time stamp"
-    stamp_check = Check("envelope-stamp", "not checked", lacking)
-    if reading is not None and reading.token is not None:
-        stamp_check, stamp = trust.stamp("envelope-stamp", reading.token, reading.signature)
-    evidences = [_judge_evidence(xml, name, trust, at, found) for name, xml in envelope.evidence]
+    stamp_checks: list[Check] = []
+    if reading is not None:
+        lacking = Check("envelope-stamp", "not checked", "the envelope carries no time stamp", Sub.NO_POE)
+        stamp_checks = [lacking]
+        if reading.token is not None:
+            stamp_checks, stamp = trusted.stamp("envelope", reading.token, reading.signature)
+    evidences = [_judge_evidence(xml, name, trusted, at, found) for name, xml in envelope.evidence]
     stamps = [each for each in (stamp, *(evidence.stamp for evidence in evidences)) if each is not None]
     moment = at or (stamps[0].time if stamps else datetime.now(UTC))
     if reading is None:
-        checks.append(Check("envelope-chain", "not checked", _NO_SIGNATURE))
+        checks += unsigned("envelope", _NO_SIGNATURE)
     else:
-        checks.append(trust.chain("envelope-chain", reading.signer, reading.certificates, moment))
+        proved = at is not None or bool(stamps)
+        checks += trusted.chain("envelope", reading.signer, reading.certificates, moment, proved=proved)
+        checks += stamp_checks
         checks.append(_from(envelope.outer, reading.signer))
-    checks.append(stamp_check)
     if not evidences:
         checks.append(Check("evidence", "bad", "the envelope carries no evidence"))
     if len(evidences) == 1 and evidences[0].evidence is not None:
         told = differences(envelope.inner, envelope.outer, evidences[0].evidence, envelope.kind)
-        checks.append(Check("headers", "warning" if told else "ok", "; ".join(told)[:1000]))
+        said = "; ".join(told)[:1000]
+        checks.append(Check("headers", "warning" if told else "ok", said, values={"differences": said}))
     else:
         checks.append(Check("headers", "not checked", "no single evidence that can be read"))
     return Judgement(envelope.kind, tuple(checks), envelope, reading, stamp, moment, evidences)
@@ -130,15 +101,26 @@ def judge_evidence(
     name: str = "evidence.xml",
     intermediates: Sequence[bytes] = (),
     stamp_anchors: Sequence[bytes] | None = None,
+    materials: Sequence[Material] = (),
 ) -> JudgedEvidence:
     """Judge a bare evidence; never raises for bad octets: the checks say it.
 
     The digest is compared with ``original_digest`` (SHA-256), or with that of ``original``; without both it is not
     checked. The rest as in ``judge_message``.
     """
-    trust = _Trust(anchors, intermediates, stamp_anchors)
+    trusted = _trusted(anchors, intermediates, stamp_anchors, materials)
     found = _originals(b"", None, original)
-    return _judge_evidence(xml, name, trust, at, found, original_digest)
+    return _judge_evidence(xml, name, trusted, at, found, original_digest)
+
+
+def _trusted(
+    anchors: Sequence[bytes],
+    intermediates: Sequence[bytes],
+    stamp_anchors: Sequence[bytes] | None,
+    materials: Sequence[Material],
+) -> Trusted:
+    stamping = None if stamp_anchors is None else tuple(stamp_anchors)
+    return Trusted(tuple(anchors), tuple(intermediates), tuple(materials), stamping)
 
 
 def _originals(octets: Octets, embedded: tuple[int, int] | None, given: Octets | None) -> list[Original]:
@@ -150,6 +132,7 @@ def _envelope_signature(
     octets: Octets, signed: tuple[int, int], signature: bytes
 ) -> tuple[Check, cmsreading.CmsReading | None]:
     name = "envelope-signature"
+    told = ""
     try:
         algorithm = cms.read(signature).digest_algorithm
         digest = digest_span(octets, signed, algorithm)
@@ -160,16 +143,22 @@ def _envelope_signature(
             if canonical is None:
                 raise
             reading = cms.verify(signature, {algorithm: canonical})
-            return Check(name, "ok", f"{reading.algorithm}; the file has LF line ends, judged with CRLF"), reading
+            told = "line-ends"
     except (SignatureInvalid, FormatError) as error:
-        return Check(name, "bad", str(error)), None
-    return Check(name, "ok", reading.algorithm), reading
+        return Check(name, "bad", str(error), error.sub), None
+    detail = reading.algorithm + ("; the file has LF line ends, judged with CRLF" if told else "")
+    return _holds(name, reading.algorithm, reading.signer, detail, told), reading
+
+
+def _holds(name: str, algorithm: str, signer: bytes, detail: str = "", told: str = "") -> Check:
+    values = {"name": summary(signer).name, "algorithm": algorithm}
+    return Check(name, "ok", detail or algorithm, None, told, values, signer)
 
 
 def _judge_evidence(
     xml: bytes,
     name: str,
-    trust: _Trust,
+    trusted: Trusted,
     at: datetime | None,
     originals: Sequence[Original],
     original_digest: bytes | None = None,
@@ -182,20 +171,21 @@ def _judge_evidence(
     try:
         reading = xades.verify(xml)
     except (SignatureInvalid, FormatError) as error:
-        checks.append(Check("evidence-signature", "bad", str(error)))
-        checks.append(Check("evidence-chain", "not checked", _NO_SIGNATURE))
-        checks.append(Check("evidence-stamp", "not checked", _NO_SIGNATURE))
+        checks.append(Check("evidence-signature", "bad", str(error), error.sub))
+        checks += unsigned("evidence", _NO_SIGNATURE)
     if reading is not None:
-        checks.append(Check("evidence-signature", "ok", reading.algorithm))
+        checks.append(_holds("evidence-signature", reading.algorithm, reading.signer))
         # the law has every evidence time-stamped (KEP Yönetmeliği m.4); a stamp can be cut off, so lack only warns
-        stamp_check = Check("evidence-stamp", "warning", "the evidence carries no time stamp")
+        stamp_checks = [Check("evidence-stamp", "warning", "the evidence carries no time stamp", Sub.NO_POE)]
         if reading.token is not None:
-            stamp_check, stamp = trust.stamp("evidence-stamp", reading.token, reading)
+            stamp_checks, stamp = trusted.stamp("evidence", reading.token, reading)
         moment = at or (moment if stamp is None else stamp.time)
-        checks.append(trust.chain("evidence-chain", reading.signer, reading.certificates, moment))
-        checks.append(stamp_check)
+        proved = at is not None or stamp is not None
+        checks += trusted.chain("evidence", reading.signer, reading.certificates, moment, proved=proved)
+        checks += stamp_checks
         if evidence is not None:
             checks += _issuer(evidence, reading.signer)
+            checks += [] if stamp is None else _order(evidence, stamp)
     checks += _digest(evidence, originals, original_digest)
     if _development(evidence, stamp):
         checks.append(Check("development", "warning", "made with development keys or a development time stamp"))
@@ -204,15 +194,27 @@ def _judge_evidence(
 
 def _content(xml: bytes) -> tuple[Check, Evidence | None]:
     """What the evidence says. A namespace that we do not read is no fault; one that we read must be readable."""
+    name = "evidence-content"
     try:
         evidence = reading.read(xml)
     except UnknownEvent as error:
         # of an edition later than those that we read: no fault of the evidence
-        return Check("evidence-content", "not checked", str(error)), None
+        return Check(name, "not checked", str(error), told="later-edition"), None
     except FormatError as error:
-        return Check("evidence-content", _unread(xml), str(error)), None
+        bad = _unread(xml) == "bad"
+        return Check(name, "bad", str(error), error.sub) if bad else Check(name, "not checked", str(error)), None
     said = evidence.erds_event if evidence.is_erds else f"{evidence.element} {evidence.event}"
-    return Check("evidence-content", "ok", f"{said}, {evidence.identifier}"), evidence
+    values: dict[str, Value] = {"title": evidence, "identifier": evidence.identifier, "time": evidence.event_time}
+    return Check(name, "ok", f"{said}, {evidence.identifier}", values=values), evidence
+
+
+def _order(evidence: Evidence, stamp: Stamped) -> list[Check]:
+    """A stamp proves that the evidence existed then: what it tells cannot have happened later (EN 319 102-1 5.5.4)."""
+    if evidence.event_time <= stamp.time + (stamp.accuracy or timedelta(0)) + LATEST_EVENT:
+        return []
+    values = {"event": evidence.event_time, "time": stamp.time}
+    why = "the event is said to be later than the time stamp"
+    return [Check("evidence-time", "warning", why, Sub.TIMESTAMP_ORDER_FAILURE, "", values)]
 
 
 def _unread(xml: bytes) -> Verdict:
@@ -226,31 +228,38 @@ def _digest(evidence: Evidence | None, originals: Sequence[Original], original_d
     """The evidence's digest against the original: embedded, given, or its SHA-256 (TS 102 640-2 M00)."""
     details = None if evidence is None else evidence.message
     if evidence is None or details is None or not details.digest:
-        return [Check("digest", "not checked", "no digest of the message can be read from the evidence")]
+        why = "no digest of the message can be read from the evidence"
+        return [Check("digest", "not checked", why, told="none")]
     if details.is_notification:
-        return [Check("digest", "not checked", "the digest is that of a notification")]
+        return [Check("digest", "not checked", "the digest is that of a notification", told="notification")]
     if details.digest_algorithm not in ("sha256", "sha384", "sha512"):
-        return [Check("digest", "bad", f"a digest by {details.digest_algorithm} proves nothing")]
+        why, values = f"a digest by {details.digest_algorithm} proves nothing", {"algorithm": details.digest_algorithm}
+        return [Check("digest", "bad", why, Sub.CRYPTO_CONSTRAINTS_FAILURE, "", values)]
     checks = [_compare(details, octets, span, evidence.is_erds) for octets, span in originals]
     if original_digest is not None and details.digest_algorithm == "sha256":
         same = original_digest == details.digest
-        checks.append(Check("digest", "ok" if same else "bad", "" if same else _OTHER))
-    return checks or [Check("digest", "not checked", "the original message is not at hand")]
+        checks.append(_same(details, "") if same else Check("digest", "bad", _OTHER, Sub.HASH_FAILURE))
+    return checks or [Check("digest", "not checked", "the original message is not at hand", Sub.SIGNED_DATA_NOT_FOUND)]
+
+
+def _same(details: MessageDetails, detail: str, told: str = "") -> Check:
+    values = {"algorithm": details.digest_algorithm, "digest": details.digest.hex()}
+    return Check("digest", "ok", detail, None, told, values)
 
 
 def _compare(details: MessageDetails, octets: Octets, span: tuple[int, int], reformed: bool) -> Check:
     """The digest of an original as it is here; ``reformed`` evidence may also speak of the form made of it."""
     algorithm = details.digest_algorithm
     if digest_span(octets, span, algorithm) == details.digest:
-        return Check("digest", "ok", f"{algorithm} of {span[1] - span[0]} octets")
+        return _same(details, f"{algorithm} of {span[1] - span[0]} octets")
     canonical = digest_canonical(octets, span, algorithm)
     if canonical == details.digest:
-        return Check("digest", "ok", f"{algorithm}; the original has LF line ends here, judged with CRLF")
+        return _same(details, f"{algorithm}; the original has LF line ends here, judged with CRLF", "line-ends")
     # one inside a dispatch is the form already
     whole = span == (0, len(octets))
     if reformed and whole and _form_digest(details, octets, canonical is not None) == details.digest:
-        return Check("digest", "ok", f"{algorithm} of the form with the Message-ID of its dispatch")
-    return Check("digest", "bad", _OTHER)
+        return _same(details, f"{algorithm} of the form with the Message-ID of its dispatch", "form")
+    return Check("digest", "bad", _OTHER, Sub.HASH_FAILURE)
 
 
 def _form_digest(details: MessageDetails, original: Octets, bare_lines: bool) -> bytes:
@@ -273,9 +282,11 @@ def _form_digest(details: MessageDetails, original: Octets, bare_lines: bool) ->
 def _issuer(evidence: Evidence, signer: bytes) -> list[Check]:
     """Where the evidence carries its issuer's certificate it is the one that signed."""
     carried = evidence.issuer.certificate
-    if carried is not None and carried != signer:
-        return [Check("evidence-issuer", "bad", "signed by another certificate than that of the issuer it names")]
-    return []
+    if carried is None or carried == signer:
+        return []
+    why = "signed by another certificate than that of the issuer it names"
+    values = {"name": summary(signer).name, "named": summary(carried).name}
+    return [Check("evidence-issuer", "bad", why, Sub.NO_SIGNING_CERTIFICATE_FOUND, "", values, signer)]
 
 
 def _from(outer: list[Field], signer: bytes) -> Check:
@@ -283,16 +294,15 @@ def _from(outer: list[Field], signer: bytes) -> Check:
     allowed = [address.lower() for address in describe(signer).addresses]
     entry = first(outer, "from")
     told = [box.address for box in addresses(entry.raw)] if entry is not None else []
+    shown = ", ".join(told)[:200]
     if len(told) == 1 and told[0] in allowed:
-        return Check("envelope-from", "ok", told[0])
-    return Check("envelope-from", "warning", f"From is {told}, the signer {allowed or _subject(signer)}"[:400])
+        return Check("envelope-from", "ok", told[0], values={"address": shown})
+    who = ", ".join(allowed)[:200] or summary(signer).name
+    return Check(
+        "envelope-from", "warning", f"From is {told}, the signer {who}"[:400], values={"address": shown, "name": who}
+    )
 
 
 def _development(evidence: Evidence | None, stamp: Stamped | None) -> bool:
     marked = evidence is not None and codes.DEVELOPMENT_POLICY in evidence.policies
     return marked or (stamp is not None and stamp.policy == DEVELOPMENT_POLICY)
-
-
-@lru_cache(maxsize=256)
-def _subject(certificate: bytes) -> str:
-    return describe(certificate).subject

@@ -12,18 +12,17 @@ from functools import lru_cache
 
 from asn1crypto import core
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence.certificates import UNREADABLE
 from kepgw.message.headers import Octets
 from kepgw.message.usersignature import MAX_OPAQUE, UserSignature, forms
 from kepgw.trust import cmsreading, material, paths
+from kepgw.trust.certificates import name_of
 from kepgw.trust.useranchors import Believed
 
 SIGNATURE = "user-signature"
 CERTIFICATE = "user-certificate"
-LONGEST_NAME = 200  # characters of a name from a stranger's certificate
 
 _QC_STATEMENTS = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3")  # RFC 3739 3.2.6
 _QC_COMPLIANCE = "0.4.0.1862.1.1"  # EN 319 412-5 4.2.1
@@ -81,12 +80,12 @@ def verify(octets: Octets, found: UserSignature, believed: Believed, at: datetim
     if not leaf.not_valid_before_utc <= at <= leaf.not_valid_after_utc:
         sub = Sub.EXPIRED if at > leaf.not_valid_after_utc else Sub.NOT_YET_VALID
         span = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
-        raise SignatureInvalid(f"the certificate of {_name(leaf.subject)} is valid {span}", CERTIFICATE, sub)
+        raise SignatureInvalid(f"the certificate of {name_of(leaf.subject)} is valid {span}", CERTIFICATE, sub)
     method, doubt, known = _method(reading.signer, reading.certificates, believed, at)
     return SenderSignature(
         method=method,
-        name=_name(leaf.subject),
-        authority=_name(leaf.issuer),
+        name=name_of(leaf.subject),
+        authority=name_of(leaf.issuer),
         serial=f"{leaf.serial_number:x}",
         digest_algorithm=reading.digest_algorithm,
         form=form,
@@ -159,13 +158,3 @@ def _certificate(certificate: bytes) -> x509.Certificate:
         reason = f"the signer's certificate cannot be read: {error}"
         raise SignatureInvalid(reason, SIGNATURE, Sub.NO_SIGNING_CERTIFICATE_FOUND) from error
     return read
-
-
-def _name(name: x509.Name) -> str:
-    """The common name, else the organisation: never the serialNumber, which is a Turkish citizen's number."""
-    for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
-        for attribute in name.get_attributes_for_oid(oid):
-            value = attribute.value if isinstance(attribute.value, str) else ""
-            if value := " ".join(value.split()):
-                return value[:LONGEST_NAME]
-    return "?"

@@ -1,0 +1,132 @@
+"""What a judgement trusts, and the checks that follow from it: path, time stamp, revocation.
+
+Anchors are only what the caller gives. Certificates that travel along, or lie in a bundle, may stand between; where a
+path ends in a root that nobody has called trusted, its fingerprint is shown for people to compare.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kepgw.errors import FormatError, SignatureInvalid, Sub
+from kepgw.evidence import xades
+from kepgw.trust import material, paths, tokens
+from kepgw.trust.certificates import highest, summary
+from kepgw.trust.digests import digest_span
+from kepgw.trust.judgement import Check, Value
+from kepgw.trust.tokens import Stamped
+
+_NO_ANCHORS = "no trusted certificates were given"
+_OUT_OF_TIME = {Sub.EXPIRED, Sub.NOT_YET_VALID}
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """The certificates that one judgement trusts or uses (DER), and what says who was revoked.
+
+    ``stamp_anchors`` None: time-stamp authorities are trusted by ``anchors`` too.
+    """
+
+    anchors: tuple[bytes, ...] = ()
+    intermediates: tuple[bytes, ...] = ()
+    materials: tuple[material.Material, ...] = ()
+    stamp_anchors: tuple[bytes, ...] | None = None
+
+    def chain(
+        self,
+        name: str,
+        signer: bytes,
+        others: Sequence[bytes],
+        at: datetime,
+        *,
+        proved: bool,
+        usage: paths.Usage = "sign",
+    ) -> list[Check]:
+        """The checks of a signer's path and of its revocation at ``at``; their names begin with ``name``.
+
+        ``proved``: something shows that the signature existed at ``at``, so that it is the time to judge at.
+        """
+        if not self.anchors:
+            sub, values = Sub.NO_CERTIFICATE_CHAIN_FOUND, self._about(signer, others, at)
+            return [Check(f"{name}-chain", "not checked", _NO_ANCHORS, sub, "untrusted", values, signer)]
+        try:
+            path = paths.validate(signer, (*others, *self.intermediates), self.anchors, at, usage=usage)
+        except SignatureInvalid as error:
+            # without proof of existence nobody knows whether it was made while the certificate held (5.2.6.4)
+            sub = Sub.OUT_OF_BOUNDS_NO_POE if error.sub in _OUT_OF_TIME and not proved else error.sub
+            return [Check(f"{name}-chain", "bad", str(error), sub, "", self._about(signer, others, at), signer)]
+        shown = summary(signer).name
+        values = {"name": shown, "time": at, "root": summary(path[-1]).name}
+        checks = [Check(f"{name}-chain", "ok", f"{shown}, valid at {at:%Y-%m-%d %H:%M}Z", None, "", values, signer)]
+        return checks + self._revocation(f"{name}-revocation", path, at, proved=proved)
+
+    def stamp(self, name: str, token: bytes, stamped: bytes | xades.XadesReading) -> tuple[list[Check], Stamped | None]:
+        """The checks of a token over ``stamped`` (octets, or the signature value of an evidence), and of its authority.
+
+        The authority's path and its revocation are judged at the token's own time.
+        """
+        name = f"{name}-stamp"
+        reading: tokens.TokenReading | None = None
+        anchors = self.anchors if self.stamp_anchors is None else self.stamp_anchors
+        try:
+            reading = tokens.read_token(token)
+            digest = (
+                digest_span(stamped, (0, len(stamped)), reading.digest_algorithm)
+                if isinstance(stamped, bytes)
+                else stamped.stamped_digest(reading.digest_algorithm)
+            )
+            if not anchors:
+                tokens.check_token(token, digest)
+                sub, why = Sub.NO_CERTIFICATE_CHAIN_FOUND, f"fits the signature, but {_NO_ANCHORS}"
+                return [
+                    Check(name, "not checked", why, sub, "untrusted", self._stamped(reading), reading.cms.signer)
+                ], None
+            good = tokens.verify_token(token, digest, anchors, self.intermediates)
+        except (SignatureInvalid, FormatError) as error:
+            values = {} if reading is None else self._stamped(reading)
+            told = "unreadable" if reading is None else ""
+            certificate = None if reading is None else reading.cms.signer
+            return [Check(name, "bad", str(error), error.sub, told, values, certificate)], None
+        told = f"{good.time:%Y-%m-%d %H:%M:%S}Z by {summary(good.tsa_certificate).name}"
+        values = {"name": summary(good.tsa_certificate).name, "time": good.time, "root": summary(good.chain[-1]).name}
+        checks = [Check(name, "ok", told, None, "", values, good.tsa_certificate)]
+        checks += self._revocation(f"{name}-revocation", good.chain, good.time, proved=True)
+        if checks[-1].verdict == "bad":  # a token of a revoked authority proves no time
+            return checks, None
+        return checks, good
+
+    def _revocation(self, name: str, path: Sequence[bytes], at: datetime, *, proved: bool) -> list[Check]:
+        """What the material says of every certificate below the anchor; the worst answer counts."""
+        unknown: bytes | None = None
+        for certificate, issuer in itertools.pairwise(path):
+            said = material.status(certificate, issuer, self.materials, at)
+            if isinstance(said, material.Revoked):
+                values: dict[str, Value] = {"name": summary(certificate).name, "time": at, "revoked": said.at}
+                detail = f"{values['name']} was revoked on {said.at:%Y-%m-%d %H:%M}Z"
+                # revoked by now, yet perhaps signed before
+                sub = Sub.REVOKED if proved else Sub.REVOKED_NO_POE
+                return [Check(name, "bad", detail, sub, "", values, certificate)]
+            if isinstance(said, material.Unknown) and unknown is None:
+                unknown = certificate
+        if len(path) == 1:  # trusted as it is
+            return []
+        values = {"name": summary(unknown or path[0]).name, "time": at}
+        if unknown is not None:
+            return [Check(name, "not checked", "no revocation information", Sub.TRY_LATER, "", values, unknown)]
+        return [Check(name, "ok", f"not revoked at {at:%Y-%m-%d %H:%M}Z", None, "", values, path[0])]
+
+    def _stamped(self, reading: tokens.TokenReading) -> dict[str, Value]:
+        return self._about(reading.cms.signer, reading.cms.certificates, reading.time)
+
+    def _about(self, certificate: bytes, others: Sequence[bytes], at: datetime) -> dict[str, Value]:
+        """What a sentence about a path may name."""
+        shown, top = summary(certificate), summary(highest(certificate, (*others, *self.intermediates)))
+        values: dict[str, Value] = {"name": shown.name, "time": at, "top": top.name, "fingerprint": top.sha256}
+        values |= {"issuer": top.issuer, "begins": shown.not_before or "?", "ends": shown.not_after or "?"}
+        return values
+
+
+def unsigned(name: str, why: str) -> list[Check]:
+    """The checks that cannot be made of a signature that does not hold: nobody knows whose it is."""
+    return [Check(f"{name}-{each}", "not checked", why, None, "no-signature", {}) for each in ("chain", "stamp")]
