@@ -31,13 +31,17 @@ def test_a_dispatch_with_everything(make, anchors):
     assert verdicts(judgement) == {
         "envelope-signature": "ok",
         "envelope-chain": "ok",
+        "envelope-revocation": "not checked",  # nothing at hand says anything
         "envelope-stamp": "ok",
+        "envelope-stamp-revocation": "not checked",
         "envelope-from": "ok",
         "headers": "ok",
         "evidence-content": "ok",
         "evidence-signature": "ok",
         "evidence-chain": "ok",
+        "evidence-revocation": "not checked",
         "evidence-stamp": "ok",
+        "evidence-stamp-revocation": "not checked",
         "digest": "ok",
         "development": "warning",  # the development TSA says so
     }
