@@ -1,6 +1,7 @@
 """A transaction as the writers of evidence and envelopes need it: plain data that travels to a signing process."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kepgw.evidence.codes import KepCode
@@ -20,6 +21,12 @@ class Identity:
     development: bool
     spelling: Spelling
     type_header: str = "element"  # X-REM-EvidenceType: the ETSI element name, or the KEP code
+
+    def of(self, addresses: Sequence[str]) -> "Identity":
+        """This provider as a certificate with these rfc822Names calls it: TS 102 640-2 4.1 has From name the signer."""
+        if not addresses or self.service_address in addresses:
+            return self
+        return replace(self, service_address=addresses[0])
 
 
 @dataclass(frozen=True, slots=True)

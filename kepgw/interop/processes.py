@@ -153,14 +153,17 @@ class Processes:
                 if isinstance(what, BaseException):
                     raise what
 
-    async def run(self, name: str, *arguments: object) -> Any:
-        """Do a job. Raises what the job raises, or SigningUnavailable when its process ended."""
+    async def run(self, name: str, *arguments: object, among: int | None = None) -> Any:
+        """Do a job in any process, or in one of the first ``among``.
+
+        Raises what the job raises, or SigningUnavailable when its process ended.
+        """
         if self._closed:
             raise SigningUnavailable("the signing processes have ended")
         if len([each for each in self._processes if each.alive]) < self.count:
             _log.warning("a signing process ended; starting another")
             await self.start()
-        return await min(self._processes, key=lambda each: len(each.waiting)).give(name, arguments)
+        return await min(self._processes[:among], key=lambda each: len(each.waiting)).give(name, arguments)
 
     async def tell(self, name: str, *arguments: object) -> None:
         """Have every process do a job before whatever it is given after this call; one started later does it first.

@@ -5,12 +5,14 @@ keep the event loop free and use every core. A job is plain data in, octets out;
 """
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kepgw.errors import SigningUnavailable
 from kepgw.evidence import xades
 from kepgw.evidence.ledger import Head, Statement
 from kepgw.evidence.model import Evidence
@@ -23,9 +25,13 @@ from kepgw.trust import cms
 from kepgw.trust.algorithms import SIGNATURES
 from kepgw.trust.devtsa import DevelopmentTsa
 from kepgw.trust.heads import sign_head
-from kepgw.trust.keys import ProcessKeys, load_key
+from kepgw.trust.keys import load_key
 from kepgw.trust.paths import load_anchors
+from kepgw.trust.pkcs11key import PinRefused, TokenKey, TokenPlace
+from kepgw.trust.processkeys import KeyPlace, ProcessKeys
 from kepgw.trust.stamping import HttpTsa, TsaOrder
+
+_log = logging.getLogger("kepgw.workshop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,10 @@ class Tools:
     """What a signing process needs to begin: who we are, where the keys lie, whom to ask for the time."""
 
     identity: Identity
-    process_key: Path
-    process_certificates: tuple[Path, ...]
+    process_keys: tuple[KeyPlace, ...]
     tsa_key: Path
     tsa_certificates: tuple[Path, ...]
     authorities: tuple[Authority, ...]
-    algorithm: str = ""
     anchors: tuple[Path, ...] = ()  # what tokens of authorities over HTTP are verified to
 
 
@@ -76,26 +80,39 @@ class Bench:
 
     def __init__(self, tools: Tools) -> None:
         self.identity = tools.identity
-        self.keys = ProcessKeys([load_key(tools.process_key, *tools.process_certificates, algorithm=tools.algorithm)])
+        self.keys = ProcessKeys([place.key() for place in tools.process_keys])
         self.stamp = stamper(tools)
 
     def bar(self, fingerprints: frozenset[str]) -> None:
         """Sign nothing any more with certificates of these fingerprints."""
         self.keys.bar(fingerprints)
 
+    def check(self, number: int) -> None:
+        """Open the token of the key of this ``number``. Raises ConfigurationError, PinRefused or SigningUnavailable."""
+        key = self.keys.keys[number]
+        if isinstance(key, TokenKey):
+            key.check()
+
+    def stop_logins(self, refused: dict[str, str]) -> None:
+        """Log in no more at tokens whose PIN another process found refused; why, by the token's name."""
+        for key in self.keys.keys:
+            if isinstance(key, TokenKey) and key.place.name in refused:
+                key.stop_logins(refused[key.place.name])
+
     def make(self, case: Case, order: Order, with_dispatch: bool) -> Made:
         """Sign and stamp an evidence and wrap it into its receipt. Raises SigningUnavailable or StampUnavailable."""
         at = datetime.now(UTC)
         key = self.keys.choose(at)
-        evidence = tr_kep.evidence(self.identity, case, order, key.certificate)
-        xml = xades.sign(tr_kep.write(self.identity, evidence), key, at, self.stamp)
+        identity = self.identity.of(key.addresses)
+        evidence = tr_kep.evidence(identity, case, order, key.certificate)
+        xml = xades.sign(tr_kep.write(identity, evidence), key, at, self.stamp)
         used = SIGNATURES[key.algorithm].digest  # CMS has one digest for content and attributes (RFC 5652 5.4)
-        receipt = tr_kep.receipt(self.identity, case, evidence, xml, used)
+        receipt = tr_kep.receipt(identity, case, evidence, xml, used)
         # a receipt's envelope is CAdES B-B; the evidence in it carries the stamp
         octets = receipt.head + receipt.seal(
             cms.sign_detached(_digest(used, receipt.signed_head, receipt.tail), key, at, None)
         )
-        unsealed = tr_kep.dispatch(self.identity, case, xml, used) if with_dispatch else None
+        unsealed = tr_kep.dispatch(identity, case, xml, used) if with_dispatch else None
         return Made(evidence, xml, octets, render(octets), unsealed)
 
     def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
@@ -142,38 +159,54 @@ def _digest(algorithm: str, *pieces: bytes) -> bytes:
 
 
 class Workshop:
-    """The pool of signing processes."""
+    """The pool of signing processes. A key on a token is used in as many of them as its token serves at once.
+
+    ``certificates`` are those of all process keys; making a Workshop raises ConfigurationError when one is unusable.
+    """
 
     def __init__(self, tools: Tools, workers: int = 0) -> None:
         self.workers = workers or os.cpu_count() or 1
-        key = load_key(tools.process_key, *tools.process_certificates, algorithm=tools.algorithm)
-        self.certificates = ProcessKeys([key])  # here to know who may sign when, there to sign
+        # here to know who may sign when, there to sign
+        self.certificates = ProcessKeys([place.certified() for place in tools.process_keys])
+        places = zip(self.certificates.keys, tools.process_keys, strict=True)
+        self._tokens = {key.fingerprint: each.where for key, each in places if isinstance(each.where, TokenPlace)}
+        self._refused: dict[str, str] = {}
         self._processes = Processes(self.workers, Bench, tools)
 
     async def start(self) -> None:
-        """Start all processes and wait until they are ready. Raises ConfigurationError when keys cannot be loaded."""
+        """Start all processes, wait until they are ready, and open the tokens.
+
+        Raises ConfigurationError when a key cannot be loaded or is not that of its certificate. A token that does not
+        serve, or refuses the PIN, is only logged: what needs it waits. A restart would try a wrong PIN once more.
+        """
         await self._processes.start()
+        for number, key in enumerate(self.certificates.keys):
+            if key.fingerprint in self._tokens and datetime.now(UTC) <= key.not_after:
+                try:
+                    await self._run("check", number, among=1)
+                except SigningUnavailable as error:
+                    _log.error("token does not serve: certificate=%s reason=%s", key.fingerprint, error)
 
     async def make(self, case: Case, order: Order) -> Made:
         """As Bench.make, in a signing process. Raises also SigningUnavailable when the process ended."""
-        made: Made = await self._processes.run("make", case, order, False)
+        made: Made = await self._sign("make", case, order, False)
         return made
 
     async def issue(
         self, case: Case, order: Order, original: Rendered, octets: bytes | None
     ) -> tuple[Made, Sealed | None]:
         """As Bench.issue, in a signing process."""
-        issued: tuple[Made, Sealed | None] = await self._processes.run("issue", case, order, original, octets)
+        issued: tuple[Made, Sealed | None] = await self._sign("issue", case, order, original, octets)
         return issued
 
     async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
         """As Bench.seal, in a signing process."""
-        sealed: Sealed = await self._processes.run("seal", unsealed, digest, original, size)
+        sealed: Sealed = await self._sign("seal", unsealed, digest, original, size)
         return sealed
 
     async def head(self, size: int, root: bytes) -> Head:
         """As Bench.head, in a signing process."""
-        head: Head = await self._processes.run("head", size, root)
+        head: Head = await self._sign("head", size, root)
         return head
 
     async def bar(self, fingerprints: frozenset[str]) -> None:
@@ -188,3 +221,18 @@ class Workshop:
     async def close(self) -> None:
         """Let each process answer what it was given, then end all."""
         await self._processes.close()
+
+    async def _sign(self, name: str, *arguments: object) -> Any:
+        try:
+            token = self._tokens.get(self.certificates.choose(datetime.now(UTC)).fingerprint)
+        except SigningUnavailable:
+            token = None  # the process says it, at the time when it comes to it
+        return await self._run(name, *arguments, among=token.workers if token else self.workers)
+
+    async def _run(self, name: str, *arguments: object, among: int) -> Any:
+        try:
+            return await self._processes.run(name, *arguments, among=among)
+        except PinRefused as error:
+            self._refused.setdefault(error.token, str(error))
+            await self._processes.tell("stop_logins", dict(self._refused))
+            raise

@@ -59,8 +59,11 @@ SIGNATURES: dict[str, SignatureAlgorithm] = {
     "rsa-sha384": SignatureAlgorithm("rsa", "sha384", _rsa("1.2.840.113549.1.1.12")),
     "rsa-sha512": SignatureAlgorithm("rsa", "sha512", _rsa("1.2.840.113549.1.1.13")),
     "rsa-pss-sha256": SignatureAlgorithm("rsa-pss", "sha256", _pss("sha256", 32)),
+    "rsa-pss-sha384": SignatureAlgorithm("rsa-pss", "sha384", _pss("sha384", 48)),
+    "rsa-pss-sha512": SignatureAlgorithm("rsa-pss", "sha512", _pss("sha512", 64)),
     "ecdsa-sha256": SignatureAlgorithm("ecdsa", "sha256", der.sequence(der.oid("1.2.840.10045.4.3.2"))),
     "ecdsa-sha384": SignatureAlgorithm("ecdsa", "sha384", der.sequence(der.oid("1.2.840.10045.4.3.3"))),
+    "ecdsa-sha512": SignatureAlgorithm("ecdsa", "sha512", der.sequence(der.oid("1.2.840.10045.4.3.4"))),
 }
 
 

@@ -1,10 +1,10 @@
-"""Process keys in PEM files: loading, fitting key and certificate, choosing the one valid now.
+"""Keys with their certificates: loading from PEM files, fitting key and certificate.
 
 A FileKey satisfies ``kepgw.evidence.xades.Signer``: it is handed to the evidence and envelope writers as it is.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,34 +16,30 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from kepgw.errors import ConfigurationError, SignatureInvalid, SigningUnavailable
+from kepgw.errors import ConfigurationError, SignatureInvalid
 from kepgw.evidence.certificates import UNREADABLE
 from kepgw.trust.algorithms import HASHES, SIGNATURES, check_public_key, signature_padding
 
 Purpose = Literal["process", "tsa"]
-WARN_DAYS = 30  # days before expiry from which doctor and the log warn; no text fixes it
 LONGEST_FILE = 1 << 20  # octets of a PEM file: a chain is a few KB
 
 _PURPOSES = {"process": ExtendedKeyUsageOID.EMAIL_PROTECTION, "tsa": ExtendedKeyUsageOID.TIME_STAMPING}
 _DEFAULTS = {"rsa": "rsa-sha256", "ecdsa": "ecdsa-sha256"}
 
 
-class FileKey:
-    """A private key with its certificate and intermediates.
+class CertifiedKey:
+    """The certificate of a signing key, its intermediates and the algorithm: all that is public of it.
 
     ``certificate`` is the DER leaf, ``chain`` the DER intermediates without the root, ``algorithm`` a name of
-    ``kepgw.trust.algorithms.SIGNATURES``; ``fingerprint`` the SHA-256 of the leaf in hex; ``service_address`` the
-    first rfc822Name of the leaf or ``""``. Times are aware UTC. Safe to use from many threads.
+    ``kepgw.trust.algorithms.SIGNATURES``; ``fingerprint`` the SHA-256 of the leaf in hex; ``addresses`` its rfc822Names
+    and ``service_address`` the first of them or ``""``. Times are aware UTC.
     """
 
     def __init__(
-        self,
-        key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
-        certificate: x509.Certificate,
-        chain: Sequence[x509.Certificate] = (),
-        algorithm: str = "",
+        self, certificate: x509.Certificate, chain: Sequence[x509.Certificate] = (), algorithm: str = ""
     ) -> None:
-        kind = "rsa" if isinstance(key, rsa.RSAPrivateKey) else "ecdsa"
+        public = certificate.public_key()
+        kind = "rsa" if isinstance(public, rsa.RSAPublicKey) else "ecdsa"
         self.algorithm = algorithm or _DEFAULTS[kind]
         if self.algorithm not in SIGNATURES or not SIGNATURES[self.algorithm].kind.startswith(kind):
             raise ConfigurationError(f"the algorithm {self.algorithm!r} does not fit a {kind} key")
@@ -52,7 +48,34 @@ class FileKey:
         self.not_before = certificate.not_valid_before_utc
         self.not_after = certificate.not_valid_after_utc
         self.fingerprint = hashlib.sha256(self.certificate).hexdigest()
-        self.service_address = next(iter(_mail_addresses(certificate)), "")
+        self.addresses = tuple(_mail_addresses(certificate))
+        self.service_address = next(iter(self.addresses), "")
+
+    def days_left(self, at: datetime) -> int:
+        """Whole days until the certificate ends, negative when it has ended."""
+        return (self.not_after - at).days
+
+    def public_part(self) -> "CertifiedKey":
+        """The same without the key."""
+        certificates = [x509.load_der_x509_certificate(each) for each in (self.certificate, *self.chain)]
+        return CertifiedKey(certificates[0], certificates[1:], self.algorithm)
+
+    def __repr__(self) -> str:
+        name = self.service_address or self.fingerprint[:16]
+        return f"{type(self).__name__}({name}, {self.algorithm}, until {self.not_after:%Y-%m-%d})"
+
+
+class FileKey(CertifiedKey):
+    """A private key of a PEM file with its certificate and intermediates. Safe to use from many threads."""
+
+    def __init__(
+        self,
+        key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+        certificate: x509.Certificate,
+        chain: Sequence[x509.Certificate] = (),
+        algorithm: str = "",
+    ) -> None:
+        super().__init__(certificate, chain, algorithm)
         self._key = key
         how = SIGNATURES[self.algorithm]
         self._hash = HASHES[how.digest]
@@ -64,14 +87,6 @@ class FileKey:
         if isinstance(self._key, rsa.RSAPrivateKey):
             return self._key.sign(data, self._padding, self._hash)
         return self._key.sign(data, ec.ECDSA(self._hash))
-
-    def days_left(self, at: datetime) -> int:
-        """Whole days until the certificate ends, negative when it has ended."""
-        return (self.not_after - at).days
-
-    def __repr__(self) -> str:
-        name = self.service_address or self.fingerprint[:16]
-        return f"FileKey({name}, {self.algorithm}, until {self.not_after:%Y-%m-%d})"
 
 
 def load_certificates(path: Path) -> list[x509.Certificate]:
@@ -117,43 +132,25 @@ def load_key(
     return FileKey(key, leaf, _chain(leaf, certificates), algorithm)
 
 
-class ProcessKeys:
-    """The provider's signing keys, several during a change-over; knows which may sign at a time."""
+def read_leaf(*certificate_pems: Path) -> tuple[x509.Certificate, list[x509.Certificate]]:
+    """The process certificate of files without its key: the first of the first file; and the intermediates above it.
 
-    def __init__(self, keys: Iterable[FileKey]) -> None:
-        self.keys = tuple(keys)
-        self.barred: frozenset[str] = frozenset()
-
-    def bar(self, fingerprints: frozenset[str]) -> None:
-        """Never choose a certificate with one of these ``fingerprints``: it is revoked. Replaces those of before."""
-        self.barred = fingerprints
-
-    def choose(self, at: datetime) -> FileKey:
-        """The key whose certificate is valid at ``at`` and not barred; of several the one that began last.
-
-        Raises SigningUnavailable when none is: nothing may be signed with an expired or revoked certificate.
-        """
-        valid = [
-            key for key in self.keys if key.not_before <= at <= key.not_after and key.fingerprint not in self.barred
-        ]
-        if valid:
-            return max(valid, key=lambda key: key.not_before)
-        if not self.keys:
-            raise SigningUnavailable("no process certificate is configured")
-        spans = "; ".join(
-            f"{key.not_before:%Y-%m-%d} to {key.not_after:%Y-%m-%d}"
-            + (" revoked" if key.fingerprint in self.barred else "")
-            for key in self.keys
-        )
-        raise SigningUnavailable(f"no process certificate is valid at {at.astimezone(UTC):%Y-%m-%d %H:%M} ({spans})")
-
-    def days_left(self, at: datetime) -> int:
-        """Whole days for which signing stays possible, counted over all keys; negative when it no longer is."""
-        return max((key.days_left(at) for key in self.keys if key.fingerprint not in self.barred), default=-1)
-
-    def expiring(self, at: datetime, days: int = WARN_DAYS) -> bool:
-        """Whether the last certificate ends within ``days``: the time to warn the administrator."""
-        return self.days_left(at) < days
+    For a key that cannot be read from a file. Raises ConfigurationError as ``load_key`` does, and for an authority's.
+    """
+    certificates = [each for path in certificate_pems for each in load_certificates(path)]
+    leaf, path = certificates[0], certificate_pems[0]
+    try:
+        check_public_key(leaf.public_key())
+    except (SignatureInvalid, *UNREADABLE) as error:
+        raise ConfigurationError(f"{path}: {error}; use RSA-3072 or P-256") from error
+    try:
+        authority = leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        authority = False
+    if authority:
+        raise ConfigurationError(f"{path}: begins with an authority's certificate; put the process certificate first")
+    _check_usage(leaf, "process", path)
+    return leaf, _chain(leaf, certificates)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from kepgw.store.octets import ContentRef, read_content
 from kepgw.store.spool import Spool
 from kepgw.store.tasks import Kind, queue
 from kepgw.trust.paths import load_anchors
+from kepgw.trust.processkeys import KeyPlace
 
 PROVIDERS = ("hs90.kep.tr", "hs91.kep.tr", "hs92.kep.tr")
 HS90, HS91, HS92 = PROVIDERS
@@ -42,7 +43,7 @@ SETTINGS = RelaySettings(
 )
 
 
-def tools(folder, domain):
+def tools(folder, domain, algorithm=""):
     keys = folder / domain / "keys"
     identity = Identity(
         domain=domain,
@@ -54,8 +55,7 @@ def tools(folder, domain):
     )
     return Tools(
         identity=identity,
-        process_key=keys / "process.key",
-        process_certificates=(keys / "process.pem", keys / "intermediate.pem"),
+        process_keys=(KeyPlace((keys / "process.pem", keys / "intermediate.pem"), keys / "process.key", algorithm),),
         tsa_key=keys / "tsa.key",
         tsa_certificates=(keys / "tsa.pem",),
         authorities=(Authority("development", "", 1.0),),

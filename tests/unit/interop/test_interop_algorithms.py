@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import pytest
 from interop_house import HS91, case, original, tools
@@ -23,17 +22,23 @@ OCTETS = original("ali@hs91.kep.tr", ["ayse@hs90.kep.tr"])
 @pytest.mark.parametrize(
     ("kind", "algorithm"),
     [
+        ("rsa-2048", "rsa-sha256"),
         ("rsa-2048", "rsa-sha384"),
         ("rsa-2048", "rsa-sha512"),
         ("rsa-2048", "rsa-pss-sha256"),
+        ("rsa-2048", "rsa-pss-sha384"),
+        ("rsa-2048", "rsa-pss-sha512"),
         ("p-256", "ecdsa-sha256"),
+        ("p-256", "ecdsa-sha512"),
+        ("p-384", "ecdsa-sha256"),
         ("p-384", "ecdsa-sha384"),
+        ("p-384", "ecdsa-sha512"),
     ],
 )
 def test_every_setting(tmp_path, kind, algorithm):
     assert shutil.which("openssl"), "openssl judges: scripts/setup-system.sh installs it"
     devpki.create(tmp_path / HS91, HS91, f"kep@{HS91}", algorithm=kind)
-    bench = Bench(replace(tools(tmp_path, HS91), algorithm=algorithm))
+    bench = Bench(tools(tmp_path, HS91, algorithm))
     given = case(OCTETS)
     order = Order(KepCode.KABUL, given.evidence_id, given.t0)
     made, sealed = bench.issue(given, order, render(OCTETS), OCTETS)

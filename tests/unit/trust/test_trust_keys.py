@@ -5,7 +5,8 @@ import pytest
 
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.trust import devpki
-from kepgw.trust.keys import ProcessKeys, describe, load_key
+from kepgw.trust.keys import describe, load_key
+from kepgw.trust.processkeys import ProcessKeys
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -40,8 +41,12 @@ def test_concatenated_files_in_any_order(pki, tmp_path):
         ("rsa-2048", "rsa-sha256", ["-sha256"]),
         ("rsa-2048", "rsa-sha512", ["-sha512"]),
         ("rsa-2048", "rsa-pss-sha256", ["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]),
+        ("rsa-2048", "rsa-pss-sha384", ["-sha384", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:48"]),
+        ("rsa-2048", "rsa-pss-sha512", ["-sha512", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:64"]),
         ("p-256", "ecdsa-sha256", ["-sha256"]),
+        ("p-256", "ecdsa-sha512", ["-sha512"]),
         ("p-384", "ecdsa-sha384", ["-sha384"]),
+        ("p-384", "ecdsa-sha512", ["-sha512"]),
     ],
 )
 def test_openssl_verifies_bare_signatures(pki, process_key, tmp_path, kind, signature, options):
@@ -129,11 +134,9 @@ def test_a_barred_certificate_is_passed_over(process_key, tmp_path):
     assert keys.choose(later) is new
 
 
-def test_warns_before_the_end(process_key):
+def test_days_that_are_left(process_key):
     keys = ProcessKeys([process_key()])
     end = keys.keys[0].not_after
-    assert not keys.expiring(end - timedelta(days=40))
-    assert keys.expiring(end - timedelta(days=10))
     assert keys.days_left(end - timedelta(days=10)) == 10
     assert keys.days_left(end + timedelta(hours=1)) < 0
 
