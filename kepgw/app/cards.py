@@ -7,18 +7,25 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kepgw.app.config import Config
 from kepgw.errors import ConfigurationError, SignatureInvalid
 from kepgw.interop.card import Card
-from kepgw.trust.keys import load_certificates, load_key
+from kepgw.trust.keys import CertifiedKey, Description, describe, load_certificates
 from kepgw.trust.paths import load_anchors, validate
 
 
 def own_card(config: Config, at: datetime) -> Card:
-    """The card of this provider. Raises ConfigurationError when keys, chain or port are not usable for one."""
-    key = load_key(config.keys.process_key, *config.keys.process_certificates)
+    """The card of this provider, with every process certificate of its settings, the oldest first.
+
+    An ended one stays on it as long as it stands there: what it signed may still be under way.
+    Raises ConfigurationError when keys, chains or port are not usable for a card.
+    """
+    keys = sorted((place.place.certified() for place in config.keys.process), key=lambda key: key.not_before)
+    if all(key.not_after < at for key in keys):
+        raise ConfigurationError("every process certificate has ended; run kepgw doctor")
+    anchors = load_anchors(config.trust.anchors)
     try:
-        chain = validate(key.certificate, key.chain, load_anchors(config.trust.anchors), at)
+        chains = tuple(validate(key.certificate, key.chain, anchors, _within(key, at)) for key in keys)
     except SignatureInvalid as error:
         raise ConfigurationError(
-            f"the process certificate does not lead to one of trust.anchors ({error}); run kepgw doctor"
+            f"a process certificate does not lead to one of trust.anchors ({error}); run kepgw doctor"
         ) from error
     if not config.listen.relay:
         raise ConfigurationError("listen.relay is 0, so the relay has no fixed port that a card could name; set one")
@@ -27,7 +34,7 @@ def own_card(config: Config, at: datetime) -> Card:
         name=config.provider.name,
         service_address=config.provider.service_address,
         domains=(config.provider.domain,),
-        process_chain=chain,
+        process_chains=chains,
         relay_host=config.listen.relay_host,
         relay_port=config.listen.relay,
         tls_certificate=leaf_der(config),
@@ -42,12 +49,20 @@ def leaf_der(config: Config) -> bytes:
     return found[0].public_bytes(Encoding.DER)
 
 
-def check_chain(card: Card, at: datetime) -> None:
-    """Raise ConfigurationError for a card whose chain does not hold: nothing could be taken from such a peer."""
-    leaf, *others = card.process_chain
-    try:
-        validate(leaf, others, card.process_chain[-1:], at)
-    except SignatureInvalid as error:
-        raise ConfigurationError(
-            f"the process certificates of the card do not form a valid chain ({error}); ask the peer for a fresh card"
-        ) from error
+def check_chains(card: Card, at: datetime) -> None:
+    """Raise ConfigurationError for a card with a chain that does not hold, or with none that has not ended."""
+    leaves = [describe(leaf, at) for leaf in card.signers]
+    if all(leaf.not_after < at for leaf in leaves):
+        raise ConfigurationError("every process certificate of the card has ended; ask the peer for a fresh card")
+    for chain, leaf in zip(card.process_chains, leaves, strict=True):
+        try:
+            validate(chain[0], chain[1:], chain[-1:], _within(leaf, at))
+        except SignatureInvalid as error:
+            raise ConfigurationError(
+                f"process certificates of the card do not form a valid chain ({error}); ask the peer for a fresh card"
+            ) from error
+
+
+def _within(certificate: CertifiedKey | Description, at: datetime) -> datetime:
+    """The moment nearest to ``at`` at which the certificate is valid, for one that is to come or has ended."""
+    return min(max(at, certificate.not_before), certificate.not_after)

@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from kepgw.app.settings import Config, KnownProvider, ProviderTable
+from kepgw.app.settings import Config, KnownProvider, ProcessKey, ProviderTable
 from kepgw.errors import ConfigurationError
 
 __all__ = ["FILE", "NO_DEFAULT", "PROVIDERS_FILE", "Config", "load", "load_providers", "missing_files", "shipped"]
@@ -26,13 +26,14 @@ NO_DEFAULT: Final = (
     "provider.name",
     "provider.service_address",
     "provider.development",
-    "keys.process_key",
-    "keys.process_certificates",
+    "keys.process",
     "keys.tls_key",
     "keys.tls_certificates",
     "trust.anchors",
     "tsa",
 )
+
+NEVER_FILLED: Final = ("certificates", "key")  # of a [[keys.process]]: whose they are cannot be guessed
 
 
 def shipped(name: str) -> str:
@@ -74,8 +75,7 @@ def load_providers(path: Path) -> dict[str, KnownProvider]:
 def missing_files(config: Config) -> list[str]:
     """A sentence for each file that the configuration names and that is not there or not readable."""
     named: list[tuple[str, Path]] = [
-        ("keys.process_key", config.keys.process_key),
-        *(("keys.process_certificates", path) for path in config.keys.process_certificates),
+        *(named for number, key in enumerate(config.keys.process) for named in _process_files(number, key)),
         ("keys.tls_key", config.keys.tls_key),
         *(("keys.tls_certificates", path) for path in config.keys.tls_certificates),
         *(("trust.anchors", path) for path in config.trust.anchors),
@@ -91,6 +91,18 @@ def missing_files(config: Config) -> list[str]:
         except OSError as error:
             findings.append(f"{setting}: cannot read {path} ({error.strerror}); put the file there or correct {FILE}")
     return findings
+
+
+def _process_files(number: int, key: ProcessKey) -> list[tuple[str, Path]]:
+    before = f"keys.process.{number}"
+    named = [(f"{before}.certificates", path) for path in key.certificates]
+    if key.key is not None:
+        named.append((f"{before}.key", key.key))
+    if key.pkcs11 is not None:
+        named.append((f"{before}.pkcs11.module", key.pkcs11.module))
+        if key.pkcs11.pin_file is not None:
+            named.append((f"{before}.pkcs11.pin_file", key.pkcs11.pin_file))
+    return named
 
 
 def _read(path: Path, remedy: str) -> dict[str, Any]:
@@ -124,16 +136,17 @@ def _refuse_missing(given: dict[str, Any], path: Path) -> None:
 
 
 def _merge(default: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Given tables over the default ones; each [[tsa]] fills up from the shipped one. Unknown names stay."""
+    """Given tables over the default ones; each of a [[list]] fills up from the shipped one. Unknown names stay."""
     merged = dict(default)
-    for table, value in given.items():
-        base = default.get(table)
+    for name, value in given.items():
+        base = default.get(name)
         if isinstance(value, dict) and isinstance(base, dict):
-            merged[table] = {**base, **value}
-        elif isinstance(value, list) and isinstance(base, list):
-            merged[table] = [{**base[0], **entry} if isinstance(entry, dict) else entry for entry in value]
+            merged[name] = _merge(base, value)
+        elif isinstance(value, list) and isinstance(base, list) and base and isinstance(base[0], dict):
+            fill = {key: filling for key, filling in base[0].items() if key not in NEVER_FILLED}
+            merged[name] = [{**fill, **entry} if isinstance(entry, dict) else entry for entry in value]
         else:
-            merged[table] = value
+            merged[name] = value
     return merged
 
 

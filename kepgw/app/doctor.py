@@ -11,35 +11,25 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from kepgw.app import control
 from kepgw.app.commands.access import ask
 from kepgw.app.config import Config, load, missing_files
+from kepgw.app.doctor_keys import examine_keys
 from kepgw.app.doctor_ports import examine_ports
+from kepgw.app.finding import EARLY, URGENT, Finding, Level, lifetime
 from kepgw.errors import ConfigurationError, KepError, SignatureInvalid
 from kepgw.trust.devpki import MARK
-from kepgw.trust.keys import FileKey, describe, load_certificates, load_key
-from kepgw.trust.paths import load_anchors, validate
+from kepgw.trust.keys import describe, load_certificates, load_key
+from kepgw.trust.paths import load_anchors
 from kepgw.trust.stamping import DevelopmentTsa, HttpTsa, verify_token
 from kepgw.trust.tls import server_context
 from kepgw.trust.useranchors import UserAnchors
 
-Level = Literal["ok", "warning", "problem"]
-
-URGENT, SOON, EARLY = 7, 30, 60  # days before a certificate ends; no text fixes them
 LOW_DISK, NO_DISK = 5 << 30, 1 << 29  # free octets: 5 GiB to warn, 512 MiB is a problem
 LATE: Final = timedelta(hours=1)  # work that is due so long deserves a look
 CLOCK: Final = timedelta(seconds=10)  # difference to the time-stamp authority that deserves a look
-
-
-class Finding(NamedTuple):
-    """What was looked at, how it is, and what to do when it is not well."""
-
-    level: Level
-    what: str
-    detail: str
-    remedy: str = ""
 
 
 def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
@@ -57,7 +47,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     else:
         yield from _development_keys(config)
     yield from _files(config)
-    yield from _process(config, at)
+    yield from examine_keys(config, at)
     yield from _tls(config, at)
     yield from _stamps(config, at)
     yield from _users(config, at)
@@ -87,16 +77,6 @@ def _development_keys(config: Config) -> Iterator[Finding]:
             )
 
 
-def lifetime(what: str, days: int, until: datetime, remedy: str) -> Finding:
-    """How long a certificate still holds."""
-    end = f"until {until:%Y-%m-%d}"
-    if days < 0:
-        return Finding("problem", what, f"ended {until:%Y-%m-%d}", remedy)
-    level: Level = "problem" if days <= URGENT else "warning" if days <= EARLY else "ok"
-    haste = "now: " if days <= URGENT else "soon: " if days <= SOON else ""
-    return Finding(level, what, f"{end}, {days} days left", "" if level == "ok" else haste + remedy)
-
-
 def _files(config: Config) -> Iterator[Finding]:
     missing = missing_files(config)
     for sentence in missing:
@@ -105,7 +85,7 @@ def _files(config: Config) -> Iterator[Finding]:
         yield Finding("problem", setting, detail, remedy)
     if not missing:
         yield Finding("ok", "files", "every file of the configuration can be read")
-    secret = [config.directory, config.keys.process_key, config.keys.tls_key, config.store_path]
+    secret = [config.directory, *_process_secrets(config), config.keys.tls_key, config.store_path]
     if any(tsa.kind == "development" for tsa in config.tsa):
         secret.append(config.keys.tsa_key)
     open_ones = [path for path in secret if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
@@ -115,48 +95,12 @@ def _files(config: Config) -> Iterator[Finding]:
         yield Finding("ok", "rights", "keys and store are closed to other users")
 
 
-def _process(config: Config, at: datetime) -> Iterator[Finding]:
-    what = "process certificate"
-    algorithm = "" if config.signing.algorithm == "auto" else config.signing.algorithm
-    try:
-        key = load_key(config.keys.process_key, *config.keys.process_certificates, algorithm=algorithm)
-    except ConfigurationError as error:
-        yield Finding("problem", what, str(error), "correct [keys] or [signing] in kepgw.toml, or the files they name")
-        return
-    yield Finding("ok", what, f"fits its key, may sign with {key.algorithm}; SHA-256 {key.fingerprint}")
-    yield _begins(what, key, at) or lifetime(
-        what,
-        key.days_left(at),
-        key.not_after,
-        "get a new process certificate and send your new card to every peer; without one nothing is accepted or signed",
-    )
-    addresses = [address.lower() for address in describe(key.certificate, at).addresses]
-    if config.provider.service_address in addresses:
-        yield Finding("ok", what, f"rfc822Name {config.provider.service_address}")
-    else:
-        yield Finding(
-            "problem",
-            what,
-            f"its rfc822Name is {', '.join(addresses) or 'missing'}, not {config.provider.service_address}",
-            "set provider.service_address to the address in the certificate, or have the certificate reissued",
-        )
-    yield _path(what, key, config, at)
-
-
-def _path(what: str, key: FileKey, config: Config, at: datetime) -> Finding:
-    moment = min(max(at, key.not_before), key.not_after)  # its time is told apart
-    try:
-        chain = validate(key.certificate, key.chain, load_anchors(config.trust.anchors), moment)
-    except (SignatureInvalid, ConfigurationError) as error:
-        remedy = "put the intermediates in keys.process_certificates and the root in trust.anchors"
-        return Finding("problem", what, f"leads to no trusted root: {error}", remedy)
-    return Finding("ok", what, f"leads over {len(chain) - 1} certificates to a root of trust.anchors")
-
-
-def _begins(what: str, key: FileKey, at: datetime) -> Finding | None:
-    if at >= key.not_before:
-        return None
-    return Finding("problem", what, f"is not valid before {key.not_before:%Y-%m-%d %H:%M}Z", "check the clock, or wait")
+def _process_secrets(config: Config) -> Iterator[Path]:
+    for each in config.keys.process:
+        if each.key is not None:
+            yield each.key
+        elif each.pkcs11 is not None and each.pkcs11.pin_file is not None:
+            yield each.pkcs11.pin_file
 
 
 def _tls(config: Config, at: datetime) -> Iterator[Finding]:

@@ -71,15 +71,12 @@ def tools_of(config: Config) -> Tools:
         spelling=config.spelling,
         type_header=config.evidence.type_header,
     )
-    algorithm = config.signing.algorithm
     return Tools(
         identity=identity,
-        process_key=config.keys.process_key,
-        process_certificates=tuple(config.keys.process_certificates),
+        process_keys=tuple(each.place for each in config.keys.process),
         tsa_key=config.keys.tsa_key,
         tsa_certificates=tuple(config.keys.tsa_certificates),
         authorities=tuple(Authority(each.kind, each.url, each.timeout) for each in config.tsa),
-        algorithm="" if algorithm == "auto" else algorithm,
         anchors=tuple(config.trust.anchors),
     )
 

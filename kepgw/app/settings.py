@@ -11,6 +11,9 @@ from kepgw.accounts.address import is_provider_domain, parse, provider_domain
 from kepgw.evidence.codes import DEVELOPMENT_POLICY
 from kepgw.evidence.ts102640 import Spelling
 from kepgw.refusals import Refusal
+from kepgw.trust.algorithms import SIGNATURES
+from kepgw.trust.pkcs11key import TokenPlace
+from kepgw.trust.processkeys import KeyPlace
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -83,15 +86,66 @@ class Listen(Section):
         return {name: getattr(self, name) for name in ("relay", "submission", "submissions", "imap", "imaps", "http")}
 
 
-class Keys(Section):
-    """PEM files of the keys and their certificates, leaf first."""
+class Pkcs11(Section):
+    """A key on a token. ``id`` is the CKA_ID in hexadecimal; ``workers`` processes use the token at once, None: one."""
 
-    process_key: File
-    process_certificates: tuple[File, ...] = Field(strict=False, min_length=1)
+    module: File
+    token: str = Field(min_length=1)
+    label: str | None = None
+    id: str | None = Field(None, pattern=r"^([0-9A-Fa-f]{2})+$")
+    pin_file: File | None = None
+    pin_env: str | None = Field(None, min_length=1)
+    workers: int | None = Field(None, ge=1, le=256)
+
+    @whole(mode="after")
+    def _one_way_each(self) -> Self:
+        if self.label is None and self.id is None:
+            raise PydanticCustomError("pkcs11", "name the key by its label or its id")
+        if (self.pin_file is None) == (self.pin_env is None):
+            raise PydanticCustomError("pkcs11", "the PIN comes from pin_file or from pin_env: give one of them")
+        return self
+
+
+class ProcessKey(Section):
+    """A key that signs, in a PEM file or on a token, and its certificates, leaf first."""
+
+    certificates: tuple[File, ...] = Field(strict=False, min_length=1)
+    key: File | None = None
+    pkcs11: Pkcs11 | None = None
+    algorithm: Annotated[str, Field(pattern=f"^(auto|{'|'.join(SIGNATURES)})$")]
+
+    @whole(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key is None) == (self.pkcs11 is None):
+            raise PydanticCustomError("key", "the key is in a file or on a token: give key or the table pkcs11")
+        return self
+
+    @property
+    def place(self) -> KeyPlace:
+        """Where the key lies, for those who open it."""
+        algorithm = "" if self.algorithm == "auto" else self.algorithm
+        if self.pkcs11 is None:
+            assert self.key is not None
+            return KeyPlace(self.certificates, self.key, algorithm)
+        on = self.pkcs11
+        identifier = None if on.id is None else bytes.fromhex(on.id)
+        where = TokenPlace(on.module, on.token, on.label, identifier, on.pin_file, on.pin_env, on.workers or 1)
+        return KeyPlace(self.certificates, where, algorithm)
+
+
+class Keys(Section):
+    """Keys and their certificates, leaf first, PEM; a process key may lie on a token."""
+
     tls_key: File
     tls_certificates: tuple[File, ...] = Field(strict=False, min_length=1)
     tsa_key: File
     tsa_certificates: tuple[File, ...] = Field(strict=False)
+    process: tuple[ProcessKey, ...] = Field(strict=False, min_length=1, max_length=8)
+
+    @property
+    def process_certificates(self) -> tuple[Path, ...]:
+        """The certificate files of all process keys, each once."""
+        return tuple(dict.fromkeys(path for each in self.process for path in each.certificates))
 
 
 class Trust(Section):
@@ -207,11 +261,8 @@ class StoreSection(Section):
 
 
 class Signing(Section):
-    """How the process key signs; ``workers`` 0 means one a core."""
+    """How many processes sign."""
 
-    algorithm: Literal[
-        "auto", "rsa-sha256", "rsa-sha384", "rsa-sha512", "rsa-pss-sha256", "ecdsa-sha256", "ecdsa-sha384"
-    ]
     workers: int = Field(ge=0, le=256)
 
 

@@ -1,7 +1,7 @@
 """The provider card: what two providers exchange before they trust each other.
 
-TOML, so that an administrator can read it. It pins what a peer is known by: the certificate that signs its
-envelopes (identity) and the certificate its relay host shows (the way).
+TOML, so that an administrator can read it. It pins what a peer is known by: the certificates that sign its envelopes
+(identity; several while one is renewed) and the certificate its relay host shows (the way).
 """
 
 import base64
@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,9 +20,12 @@ from kepgw.errors import ConfigurationError
 from kepgw.evidence.certificates import UNREADABLE
 from kepgw.refusals import Refusal
 
-VERSION: Final = 1
+VERSION: Final = 2
+ONE_CERTIFICATE: Final = 1  # the version before: one chain, at the top of the document
 MAX_CARD: Final = 256 * 1024  # characters
 MAX_NAME: Final = 200  # characters
+MAX_CHAINS: Final = 16
+MAX_CHAIN: Final = 10  # certificates
 PROFILES: Final = ("tr-kep",)
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,251}[A-Za-z0-9])?|::1")  # a name or an IP address
@@ -29,22 +33,35 @@ _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,251}[A-Za-z0-9])?|::
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A provider as it presents itself. Certificates are DER; ``process_chain`` is leaf, intermediates, root."""
+    """A provider as it presents itself. Certificates are DER; each of ``process_chains`` is leaf, intermediates, root.
+
+    There is a chain for every process certificate that signs now, signed lately or will sign.
+    """
 
     domain: str
     name: str
     service_address: str
     domains: tuple[str, ...]
-    process_chain: tuple[bytes, ...]
+    process_chains: tuple[tuple[bytes, ...], ...]
     relay_host: str
     relay_port: int
     tls_certificate: bytes
     profile: str = "tr-kep"
 
+    @property
+    def signers(self) -> tuple[bytes, ...]:
+        """The process certificates: whoever signs with one of them is this provider."""
+        return tuple(chain[0] for chain in self.process_chains)
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """Where their chains end, each once."""
+        return tuple(dict.fromkeys(chain[-1] for chain in self.process_chains))
+
 
 def write_card(card: Card) -> str:
     """The card as TOML text."""
-    chain = ",\n".join(f'  """\n{_armour(der)}"""' for der in card.process_chain)
+    processes = "".join(f"\n[[process]]\ncertificates = [\n{_list(chain)},\n]\n" for chain in card.process_chains)
     domains = ", ".join(f'"{domain}"' for domain in card.domains)
     name = json.dumps(card.name, ensure_ascii=False).replace("\x7f", "\\u007f")  # as in a basic string of TOML
     return (
@@ -55,11 +72,11 @@ def write_card(card: Card) -> str:
         f"domains = [{domains}]\n"
         f'service_address = "{card.service_address}"\n'
         f'profile = "{card.profile}"\n'
-        f"process_certificates = [\n{chain},\n]\n"
         "\n[relay]\n"
         f'host = "{card.relay_host}"\n'
         f"port = {card.relay_port}\n"
         f'tls_certificate = """\n{_armour(card.tls_certificate)}"""\n'
+        f"{processes}"
     )
 
 
@@ -71,7 +88,7 @@ def read_card(text: str) -> Card:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"the card is not TOML: {error}") from error
-    if document.get("kepgw_card") != VERSION:
+    if document.get("kepgw_card") not in (VERSION, ONE_CERTIFICATE):
         raise ConfigurationError(f"this is no provider card of version {VERSION}; ask the peer for a fresh one")
     relay = _take(document, "relay", dict)
     card = Card(
@@ -79,9 +96,7 @@ def read_card(text: str) -> Card:
         name=_take(document, "name", str),
         service_address=_take(document, "service_address", str).lower(),
         domains=tuple(str(domain).lower() for domain in _take(document, "domains", list)),
-        process_chain=tuple(
-            _certificate(pem, "process_certificates") for pem in _take(document, "process_certificates", list)
-        ),
+        process_chains=_chains(document),
         relay_host=_take(relay, "host", str),
         relay_port=_take(relay, "port", int),
         tls_certificate=_certificate(_take(relay, "tls_certificate", str), "relay.tls_certificate"),
@@ -91,11 +106,24 @@ def read_card(text: str) -> Card:
     return card
 
 
+def _chains(document: dict[str, Any]) -> tuple[tuple[bytes, ...], ...]:
+    if document["kepgw_card"] == ONE_CERTIFICATE:
+        tables, key = [document], "process_certificates"
+    else:
+        tables, key = _take(document, "process", list), "certificates"
+    if len(tables) > MAX_CHAINS or not all(isinstance(table, dict) for table in tables):
+        raise ConfigurationError(f"the card's process is not a list of at most {MAX_CHAINS} tables")
+    chains = [_take(table, key, list) for table in tables]
+    if any(len(chain) > MAX_CHAIN for chain in chains):
+        raise ConfigurationError(f"the card has a chain of more than {MAX_CHAIN} certificates")
+    return tuple(tuple(_certificate(pem, key) for pem in chain) for chain in chains)
+
+
 def _check(card: Card) -> None:
     """Hold the values of a card to what they may be. Raises ConfigurationError."""
     if card.profile not in PROFILES:
         raise ConfigurationError(f"the card wants profile {card.profile!r}; known here: {', '.join(PROFILES)}")
-    if not card.process_chain:
+    if not card.process_chains or not all(card.process_chains):
         raise ConfigurationError("the card has no process certificate; ask the peer for a fresh one")
     if not 0 < card.relay_port < 65536:
         raise ConfigurationError("the card's relay.port is not a port number")
@@ -122,6 +150,10 @@ def _take(document: dict[str, Any], key: str, kind: type[Any]) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ConfigurationError(f"the card's {key} is missing or not a {kind.__name__}; ask the peer for a fresh card")
     return value
+
+
+def _list(chain: Sequence[bytes]) -> str:
+    return ",\n".join(f'  """\n{_armour(der)}"""' for der in chain)
 
 
 def _armour(der: bytes) -> str:

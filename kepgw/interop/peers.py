@@ -129,8 +129,8 @@ class Peers:
 
 def signed_by(card: Card, signer: bytes | None) -> None:
     """Hold a signer's certificate (DER) against a card. Raises SignatureInvalid(check="signer")."""
-    if signer != card.process_chain[0]:
-        raise SignatureInvalid(f"the signer is not the process certificate of {card.domain}", check="signer")
+    if signer not in card.signers:
+        raise SignatureInvalid(f"the signer is no process certificate of {card.domain}", check="signer")
 
 
 def all_cards(tx: Tx) -> list[str]:

@@ -89,7 +89,8 @@ def _open(relayed: Relayed, card: Card, anchors: Sequence[bytes], at: datetime) 
     """Open and judge a message of ``card``. Raises Refusal."""
     view = relayed.spool.view()
     try:
-        judgement = judge_message(view, (*anchors, card.process_chain[-1]), at=at)
+        # its chains are judged when they were stamped: what a certificate signed in time it signed for good
+        judgement = judge_message(view, (*anchors, *card.roots))
     except FormatError as error:
         raise Refusal("not-an-envelope", str(error)) from error
     bad = [f"{name} {check.name}: {check.detail}" for name, check in judgement.every() if check.verdict == "bad"]

@@ -6,7 +6,7 @@ The token hashes where it can; else the digest is taken here and the token signs
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +24,7 @@ if HAVE_PKCS11:
     from pkcs11.mechanisms import MGF, Mechanism
 
 if TYPE_CHECKING:
-    from pkcs11.types import PrivateKey, Session
+    from pkcs11.types import Session, SignMixin
 
 __all__ = ["PinRefused", "TokenKey", "TokenPlace"]
 
@@ -53,7 +53,7 @@ class TokenKey(CertifiedKey):
         self._how = SIGNATURES[self.algorithm]
         public = certificate.public_key()
         self._coordinate = (public.curve.key_size + 7) // 8 if isinstance(public, ec.EllipticCurvePublicKey) else 0
-        self._opened: tuple[Session, PrivateKey, _Way] | None = None
+        self._opened: tuple[Session, SignMixin, _Way] | None = None
 
     def sign(self, data: bytes) -> bytes:
         """Sign ``data``, which is hashed here or on the token; an ECDSA signature comes as DER.
@@ -65,12 +65,13 @@ class TokenKey(CertifiedKey):
         except ConfigurationError as error:  # while messages wait: they go on waiting
             raise SigningUnavailable(str(error)) from error
 
-    def check(self) -> None:
+    def check(self, *, careful: bool = False) -> None:
         """Open the token and see that its key belongs to the certificate: one signature, verified.
 
-        Raises ConfigurationError for another key or none, PinRefused, or SigningUnavailable.
+        ``careful`` gives no PIN when the last one that somebody gave was wrong. Raises ConfigurationError for another
+        key or none, PinRefused, or SigningUnavailable.
         """
-        self._module.use(self.place, self._ready)
+        self._module.use(self.place, self._ready, careful=careful)
 
     def stop_logins(self, why: str) -> None:
         """Try no login at this token any more: another process found the PIN refused."""
@@ -80,7 +81,7 @@ class TokenKey(CertifiedKey):
         _, key, way = self._ready(session)
         return self._signature(key, way, data)
 
-    def _ready(self, session: "Session") -> "tuple[Session, PrivateKey, _Way]":
+    def _ready(self, session: "Session") -> "tuple[Session, SignMixin, _Way]":
         """The handle of the key in this session, checked once in each."""
         if self._opened is None or self._opened[0] is not session:
             key = self._find(session)
@@ -99,9 +100,9 @@ class TokenKey(CertifiedKey):
             self._opened = session, key, way
         return self._opened
 
-    def _find(self, session: "Session") -> "PrivateKey":
+    def _find(self, session: "Session") -> "SignMixin":
         try:
-            found = session.get_key(
+            found: Any = session.get_key(
                 object_class=ObjectClass.PRIVATE_KEY, label=self.place.label, id=self.place.identifier
             )
         except ck.NoSuchKey as error:
@@ -110,10 +111,10 @@ class TokenKey(CertifiedKey):
             raise ConfigurationError(
                 f"there are several private keys {self._named} on {self.place.name}; give their id too"
             ) from error
-        key: PrivateKey = found  # type: ignore[assignment]  # the class that was asked for
+        key: SignMixin = found
         return key
 
-    def _signature(self, key: "PrivateKey", way: _Way, data: bytes) -> bytes:
+    def _signature(self, key: "SignMixin", way: _Way, data: bytes) -> bytes:
         given = data if way.hashes else self._digested(data)
         try:
             value = key.sign(given, mechanism=way.mechanism, mechanism_param=way.parameter)

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class PinRefused(SigningUnavailable):
-    """The token did not take the PIN; ``token`` is the name of its place. No login is tried any more until the program is restarted."""
+    """The token did not take the PIN; ``token`` names it. No login is tried any more until a restart."""
 
     def __init__(self, reason: str, token: str) -> None:
         super().__init__(reason)
@@ -93,7 +93,7 @@ class Module:
         self._refused: dict[str, str] = {}  # why, by token
         self._rest_until = 0.0
 
-    def use(self, place: TokenPlace, work: Callable[["Session"], T]) -> T:
+    def use(self, place: TokenPlace, work: Callable[["Session"], T], *, careful: bool = False) -> T:
         """Do ``work`` in the session of a token; once more in a new session when the one at hand proves lost.
 
         Raises PinRefused, SigningUnavailable (any other trouble of module or token), ConfigurationError (the module
@@ -108,7 +108,7 @@ class Module:
                     _log.warning("session lost, opening another: token=%s reason=%s", place.name, _told(error))
                     self.forget()
             try:
-                return work(self._open(place))
+                return work(self._open(place, careful=careful))
             except ck.PKCS11Error as error:
                 self.forget()
                 self._rest_until = monotonic() + REST_SECONDS
@@ -129,7 +129,7 @@ class Module:
                 except ck.PKCS11Error as error:
                     _log.warning("module does not end cleanly: module=%s reason=%s", self._path, _told(error))
 
-    def _open(self, place: TokenPlace) -> "Session":
+    def _open(self, place: TokenPlace, *, careful: bool) -> "Session":
         if place.token in self._refused:
             raise PinRefused(f"no login at {place.name} until a restart: {self._refused[place.token]}", place.name)
         if monotonic() < self._rest_until:
@@ -144,6 +144,8 @@ class Module:
         token = library.get_token(token_label=place.token)
         if token.flags & (TokenFlag.USER_PIN_LOCKED | TokenFlag.USER_PIN_FINAL_TRY):
             self._stop(place, "the PIN is locked, or one wrong try away from it; log in once by other means")
+        if careful and token.flags & TokenFlag.USER_PIN_COUNT_LOW:
+            self._stop(place, "the last PIN that was given was wrong, and none is tried here")
         try:
             session = token.open(user_pin=pin)
         except (

@@ -53,7 +53,7 @@ def body_of(size: int) -> bytes:
 def sign_for(folder: str, seconds: float) -> float:
     """Seconds that the signatures of one message take, bare, in one process that does nothing else."""
     keys = load(Path(folder)).keys
-    process = load_key(keys.process_key, *keys.process_certificates)
+    process = keys.process[0].place.key()
     stamp = load_key(keys.tsa_key, *keys.tsa_certificates, purpose="tsa")
     data = secrets.token_bytes(200)
     rounds = 0

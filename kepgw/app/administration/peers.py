@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from kepgw.app.administration.base import Commands, command
-from kepgw.app.cards import check_chain
+from kepgw.app.cards import check_chains
 from kepgw.app.control import Refused
 from kepgw.errors import ConfigurationError
 from kepgw.interop.card import MAX_CARD, Card, read_card
@@ -22,12 +22,12 @@ class PeerCommands(Commands):
         """Take a peer's card in, or replace it by a newer one."""
         if len(card) > MAX_CARD:
             raise ConfigurationError("the card is larger than 256 KiB; ask the peer for a fresh one")
-        await asyncio.to_thread(check_chain, read_card(card), self._now())
+        await asyncio.to_thread(check_chains, read_card(card), self._now())
 
         def work(tx: Tx) -> Card:
             added = add_peer(tx, card, self._config.provider.domain, self._now())
-            print_ = describe(added.process_chain[0]).fingerprint
-            accounts.audit(tx, self._now(), self.actor, "peer-added", added.domain, print_)
+            prints = " ".join(describe(leaf).fingerprint for leaf in added.signers)
+            accounts.audit(tx, self._now(), self.actor, "peer-added", added.domain, prints)
             return added
 
         added = await self._store.write(work)
@@ -63,7 +63,8 @@ class PeerCommands(Commands):
             await self.surroundings.followed()
 
     def _peer(self, card: Card) -> dict[str, Any]:
-        process, tls = describe(card.process_chain[0], self._now()), describe(card.tls_certificate, self._now())
+        at = self._now()
+        signers, tls = [describe(leaf, at) for leaf in card.signers], describe(card.tls_certificate, at)
         return {
             "domain": card.domain,
             "name": card.name,
@@ -71,8 +72,16 @@ class PeerCommands(Commands):
             "service_address": card.service_address,
             "relay": f"{card.relay_host}:{card.relay_port}",
             "profile": card.profile,
-            "process_certificate": process.fingerprint,
-            "process_days_left": process.days_left,
+            "process_certificates": [
+                {
+                    "sha256": each.fingerprint,
+                    "begins": each.not_before.isoformat(),
+                    "ends": each.not_after.isoformat(),
+                    "days_left": each.days_left,
+                }
+                for each in signers
+            ],
+            "process_days_left": max(each.days_left for each in signers),
             "tls_certificate": tls.fingerprint,
             "tls_days_left": tls.days_left,
         }

@@ -29,7 +29,9 @@ def add(
 ) -> None:
     """Trust a peer by its card; a newer card replaces the older."""
     made = ask(directory, "peer_add", card=_read(card))
-    note(f"{made['domain']} is a peer, known by the process certificate with SHA-256 {made['process_certificate']}")
+    for each in made["process_certificates"]:
+        span = f"{each['begins'][:10]} to {each['ends'][:10]}"
+        note(f"{made['domain']} is a peer, known by the process certificate with SHA-256 {each['sha256']} ({span})")
 
 
 @app.command("list")

@@ -164,9 +164,9 @@ def _trusted(pems: Sequence[Path], directory: Path | None) -> _Trusted:
         config = load(directory)
         trusted.anchors += load_anchors(config.trust.anchors)
         for text in ask(directory, "peer_cards"):
-            chain = read_card(text).process_chain
-            trusted.anchors.append(chain[-1])
-            trusted.intermediates += chain[1:-1]
+            card = read_card(text)
+            trusted.anchors += card.roots
+            trusted.intermediates += [each for chain in card.process_chains for each in chain[1:-1]]
         for path in config.keys.process_certificates:
             trusted.intermediates += [_der(each) for each in load_certificates(path)]
     return trusted

@@ -201,7 +201,7 @@ def test_the_card_of_one_is_the_peer_of_the_other(kepgw, folder, peer_folder, tm
     assert card.octets == card.out.encode()
     assert tomllib.loads(card.out)["domains"] == ["hs91.kep.tr"]
     assert (read.service_address, read.relay_host, read.relay_port) == ("kep@hs91.kep.tr", "127.0.0.1", 43025)
-    assert len(read.process_chain) == 3  # leaf, intermediate, root
+    assert len(read.process_chains[0]) == 3  # leaf, intermediate, root
     path = tmp_path / "hs91.toml"
     path.write_bytes(card.octets)
     assert kepgw("peer", "add", folder, path).status == 0
@@ -236,11 +236,17 @@ def test_a_card_whose_chain_does_not_hold(kepgw, folder, peer_folder, tmp_path):
     theirs = read_card(kepgw("peer", "card", peer_folder).out)
     ours = read_card(kepgw("peer", "card", folder).out)
     initialise(tmp_path / "old", "hs91.kep.tr", 3000, True, "p-256", at=datetime(2015, 1, 1, tzinfo=UTC))
-    old = load_anchors(sorted((tmp_path / "old" / "keys").glob("[irp]*.pem"), reverse=True))
-    for chain in ((*theirs.process_chain[:2], ours.process_chain[2]), theirs.process_chain[::2], old):
-        done = kepgw("peer", "add", folder, "-", stdin=write_card(replace(theirs, process_chain=chain)).encode())
+    old = load_anchors([tmp_path / "old" / "keys" / f"{name}.pem" for name in ("process", "intermediate", "root")])
+    (chain,), (other,) = theirs.process_chains, ours.process_chains
+    for chains, says in (
+        (((*chain[:2], other[2]),), "valid chain"),
+        ((chain[::2],), "valid chain"),
+        ((chain, chain[::2]), "valid chain"),
+        ((old,), "has ended"),
+    ):
+        done = kepgw("peer", "add", folder, "-", stdin=write_card(replace(theirs, process_chains=chains)).encode())
         assert done.status == 2
-        assert "valid chain" in done.err
+        assert says in done.err
     assert kepgw("peer", "card", tmp_path / "old").status == 2  # nor is such a card given out
     assert json.loads(kepgw("peer", "list", folder, "--json").out) == []
 

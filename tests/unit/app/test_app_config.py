@@ -9,6 +9,7 @@ from kepgw.app.config import FILE, NO_DEFAULT, PROVIDERS_FILE, Config, load, loa
 from kepgw.errors import ConfigurationError
 from kepgw.evidence.codes import DEVELOPMENT_POLICY
 from kepgw.evidence.ts102640 import TR_KEP
+from kepgw.trust.processkeys import KeyPlace
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -36,18 +37,28 @@ def refused(folder) -> str:
 def settings_of(model: type[BaseModel], before: str = "") -> set[str]:
     found = set()
     for name, field in model.model_fields.items():
-        inner = [a for a in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(a, type)]
-        tables = [a for a in inner if issubclass(a, BaseModel)]
+        inner = (field.annotation, *getattr(field.annotation, "__args__", ()))
+        tables = [each for each in inner if isinstance(each, type(BaseModel))]
         found |= settings_of(tables[0], f"{before}{name}.") if tables else {f"{before}{name}"}
     return found
 
 
-def settings_in(data: dict) -> set[str]:
+def settings_in(data: dict, before: str = "") -> set[str]:
     found = set()
-    for table, value in data.items():
-        for entry in value if isinstance(value, list) else [value]:
-            found |= {f"{table}.{key}" for key in entry}
+    for name, value in data.items():
+        tables = value if isinstance(value, list) else [value]
+        if any(isinstance(each, dict) for each in tables):
+            found |= {inner for each in tables for inner in settings_in(each, f"{before}{name}.")}
+        else:
+            found.add(f"{before}{name}")
     return found
+
+
+def with_token(text):
+    """The shipped file with the key on a token that it shows in comments."""
+    before, table = text.split("# [keys.process.pkcs11]")
+    shown, behind = table.split("\n\n", 1)
+    return f"{before}[keys.process.pkcs11]" + shown.replace("\n# ", "\n") + "\n\n" + behind
 
 
 def test_the_folder_conf_is_what_is_shipped():
@@ -64,14 +75,17 @@ def test_the_example_loads(folder):
     assert config.limits.message_octets == 36 * 1024**2
     assert config.relay.window == 86_400
     assert config.directory == folder
-    assert config.keys.process_key == folder / "keys/process.key"
+    (process,) = config.keys.process
+    assert process.place == KeyPlace(
+        (folder / "keys/process.pem", folder / "keys/intermediate.pem"), folder / "keys/process.key"
+    )
     assert config.trust.anchors == (folder / "keys/root.pem",)
     assert config.store_path == folder / "kepgw.sqlite"
     assert config.store.spool == folder / "spool"
 
 
 def test_model_and_file_hold_the_same_settings():
-    assert settings_in(tomllib.loads(shipped(FILE))) == settings_of(Config)
+    assert settings_in(tomllib.loads(with_token(shipped(FILE)))) == settings_of(Config)
 
 
 def test_every_setting_has_a_comment():
@@ -103,11 +117,11 @@ def test_the_table_of_providers(folder):
 def test_what_is_absent_takes_the_shipped_value(folder):
     wanted = {name.partition(".")[0] for name in NO_DEFAULT}
     tables = re.split(r"(?m)^(?=\[)", (folder / FILE).read_text("utf-8"))
-    (folder / FILE).write_text("".join(t for t in tables if t.strip("[").partition("]")[0] in wanted), "utf-8")
+    (folder / FILE).write_text("".join(t for t in tables if re.split(r"[].]", t.strip("["))[0] in wanted), "utf-8")
     assert load(folder).limits.recipients == 500
 
 
-@pytest.mark.parametrize("setting", [name for name in NO_DEFAULT if "." in name])
+@pytest.mark.parametrize("setting", [name for name in NO_DEFAULT if "." in name and name != "keys.process"])
 def test_what_a_provider_must_say_itself_has_no_default(folder, setting):
     key = setting.partition(".")[2]
     path = folder / FILE
@@ -115,6 +129,52 @@ def test_what_a_provider_must_say_itself_has_no_default(folder, setting):
     sentence = refused(folder)
     assert setting in sentence
     assert str(path) in sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("[[keys.process]]", "[other]", ["keys.process missing"]),
+        ('certificates = ["keys/process.pem", "keys/intermediate.pem"]', "", ["keys.process.0.certificates"]),
+        ('key = "keys/process.key"', "", ["keys.process.0", "give key or the table pkcs11"]),
+        ('algorithm = "auto" #', 'algorithm = "rsa-sha1" #', ["keys.process.0.algorithm"]),
+    ],
+)
+def test_process_keys_are_told_whole(folder, old, new, parts):
+    change(folder, old, new)
+    sentence = refused(folder)
+    assert all(part in sentence for part in parts), sentence
+
+
+def test_several_process_keys(folder):
+    second = '[[keys.process]]\ncertificates = ["new.pem"]\nkey = "new.key"\nalgorithm = "rsa-pss-sha512"\n\n'
+    third = '[[keys.process]]\ncertificates = ["other.pem"]\nkey = "other.key"\n\n'
+    change(folder, "[trust]", second + third + "[trust]")
+    _, second, third = load(folder).keys.process
+    assert second.place == KeyPlace((folder / "new.pem",), folder / "new.key", "rsa-pss-sha512")
+    assert third.algorithm == "auto"
+    assert any("keys.process.1.key" in finding for finding in missing_files(load(folder)))
+
+
+def test_a_key_on_a_token(folder):
+    path = folder / FILE
+    path.write_text(with_token(path.read_text("utf-8")), "utf-8")
+    change(folder, '\npin_env = "KEPGW_PIN"', "\n")
+    assert "give key or the table pkcs11" in refused(folder)
+    change(folder, '\nkey = "keys/process.key" #', "\n#")
+    config = load(folder)
+    place = config.keys.process[0].place.where
+    assert (place.token, place.label, place.identifier, place.workers) == ("kepgw", "process", b"\x01", 1)
+    assert place.pin_file == folder / "keys/process.pin"
+    assert any("pkcs11.pin_file" in finding for finding in missing_files(config))
+    change(folder, '\nlabel = "process" #', "\n#")
+    assert load(folder).keys.process[0].place.where.label is None
+    change(folder, '\nid = "01"', '\nid = "0"')
+    assert "keys.process.0.pkcs11.id" in refused(folder)
+    change(folder, '\nid = "0" #', "\n#")
+    assert "label or its id" in refused(folder)
+    change(folder, '\npin_file = "keys/process.pin" #', '\nlabel = "x" #')
+    assert "pin_file or from pin_env" in refused(folder)
 
 
 def test_several_authorities_keep_their_order(folder):
@@ -223,5 +283,5 @@ def test_nothing_changes_after_loading(folder):
 
 def test_missing_files_are_named_with_their_setting(folder):
     findings = missing_files(load(folder))
-    assert any("keys.process_key" in f and str(folder / "keys/process.key") in f for f in findings)
+    assert any("keys.process.0.key" in f and str(folder / "keys/process.key") in f for f in findings)
     assert any("trust.anchors" in f for f in findings)

@@ -67,7 +67,7 @@ def test_a_missing_key(kepgw, well):
     (well / "keys" / "process.key").unlink()
     done = kepgw("doctor", well)
     assert done.status == 1
-    assert "problem  keys.process_key" in done.out
+    assert "problem  keys.process.0.key" in done.out
     assert "problem  process certificate" in done.out
     assert "ok       TLS certificate" in done.out  # the rest is looked at all the same
 

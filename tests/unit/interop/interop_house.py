@@ -76,7 +76,7 @@ class Identities:
         keys = self.folder / domain / "keys"
         chain = load_anchors([keys / "process.pem", keys / "intermediate.pem", keys / "root.pem"])
         (tls,) = load_anchors([keys / "tls.pem"])
-        card = Card(domain, domain, f"kep@{domain}", (domain,), chain, "127.0.0.1", 2525, tls)
+        card = Card(domain, domain, f"kep@{domain}", (domain,), (chain,), "127.0.0.1", 2525, tls)
         return replace(card, **changes)
 
 

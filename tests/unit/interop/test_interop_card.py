@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interop_house import HS91
 
 from kepgw.errors import ConfigurationError
-from kepgw.interop.card import MAX_CARD, read_card, write_card
+from kepgw.interop.card import MAX_CARD, MAX_CHAIN, MAX_CHAINS, read_card, write_card
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def test_any_name_makes_toml_with_that_name_and_nothing_else(identities, name):
     document = tomllib.loads(write_card(replace(identities.card(HS91), name=name)))
     assert document["name"] == name
     assert set(document) == {
-        "kepgw_card", "domain", "name", "domains", "service_address", "profile", "process_certificates", "relay",
+        "kepgw_card", "domain", "name", "domains", "service_address", "profile", "process", "relay",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("kepgw_card = 1", "kepgw_card = 2", "no provider card"),
-        ("kepgw_card = 1", "", "no provider card"),
+        ("kepgw_card = 2", "kepgw_card = 3", "no provider card"),
+        ("kepgw_card = 2", "", "no provider card"),
         ('domain = "hs91.kep.tr"', "domain = 91", "domain is missing"),
         ('domain = "hs91.kep.tr"', 'domain = "timer"', "not that of a provider"),  # a lane of the queue
         ('domain = "hs91.kep.tr"', 'domain = "kep.tr"', "not that of a provider"),
@@ -91,6 +91,28 @@ def test_what_is_no_card_at_all(text):
 
 def test_a_card_without_certificates(card):
     with pytest.raises(ConfigurationError, match="no process certificate"):
-        read_card(write_card(replace(card, process_chain=())).replace("[\n,\n]", "[]"))
+        read_card(write_card(replace(card, process_chains=((),))).replace("[\n,\n]", "[]"))
+    with pytest.raises(ConfigurationError, match="process is missing"):
+        read_card(write_card(replace(card, process_chains=())))
     with pytest.raises(ConfigurationError, match="readable certificate"):
-        read_card(write_card(card).replace("process_certificates = [", "process_certificates = [1, "))
+        read_card(write_card(card).replace("\ncertificates = [", "\ncertificates = [1, "))
+
+
+def test_several_process_certificates(card, identities):
+    chains = (*card.process_chains, *identities.card("hs92.kep.tr").process_chains, *card.process_chains)
+    several = read_card(write_card(replace(card, process_chains=chains)))
+    assert several.signers == tuple(chain[0] for chain in chains)
+    assert several.roots == tuple(chain[-1] for chain in chains[:2])
+    for hostile in (card.process_chains * (MAX_CHAINS + 1), (card.process_chains[0] * MAX_CHAIN,)):
+        with pytest.raises(ConfigurationError, match=r"process is not a list|more than"):
+            read_card(write_card(replace(card, process_chains=hostile)))
+    no_table = write_card(replace(card, process_chains=())).replace("kepgw_card = 2", "kepgw_card = 2\nprocess = [1]")
+    with pytest.raises(ConfigurationError, match="process is not a list"):
+        read_card(no_table)
+
+
+def test_a_card_of_the_version_before_is_read(card):
+    text = write_card(card).replace("kepgw_card = 2", "kepgw_card = 1")
+    head, process = text.split("\n[[process]]\ncertificates")
+    comment, version, rest = head.split("\n", 2)
+    assert read_card(f"{comment}\n{version}\nprocess_certificates{process}{rest}") == card

@@ -1,5 +1,6 @@
 """Whose an address is, and which peers there are."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -112,10 +113,12 @@ def test_adding_peers(house, identities):
     assert house.rows("SELECT count(*) FROM peer") == [(2,)]
 
 
-def test_the_signer_is_the_process_certificate_of_the_card(identities):
+def test_the_signer_is_a_process_certificate_of_the_card(identities):
     card = identities.card(HS91)
-    signed_by(card, card.process_chain[0])
-    for signer in (None, card.process_chain[1], identities.card(HS92).process_chain[0]):
+    (chain,), (other,) = card.process_chains, identities.card(HS92).process_chains
+    signed_by(card, chain[0])
+    signed_by(replace(card, process_chains=(other, chain)), chain[0])
+    for signer in (None, chain[1], other[0]):
         with pytest.raises(SignatureInvalid) as caught:
             signed_by(card, signer)
         assert caught.value.check == "signer"

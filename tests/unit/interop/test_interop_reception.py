@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from interop_house import HS90, HS91, HS92, case, original, receipt, sealed
+from interop_house import HS90, HS91, HS92, case, original, receipt, sealed, tools
 
 from kepgw.errors import StoreError, StoreFull
 from kepgw.evidence import cardinality, markup, ts102640, xades
@@ -14,12 +14,16 @@ from kepgw.evidence.model import Entity
 from kepgw.interop.case import Order, case_of
 from kepgw.interop.peers import remove_peer
 from kepgw.interop.work import order_of
+from kepgw.interop.workshop import Bench
 from kepgw.refusals import Refusal
 from kepgw.store.accounts import set_account_state
 from kepgw.store.messages import load_transaction
 from kepgw.store.tasks import Kind
+from kepgw.trust import devpki
+from kepgw.trust.paths import load_anchors
 
 OCTETS = original("ali@hs91.kep.tr", ["ayse@hs90.kep.tr"])
+OTHER, THIRD = (original("ali@hs91.kep.tr", ["ayse@hs90.kep.tr"], number=number) for number in (2, 3))
 AYSE, BORA, YOK, FAR = "ayse@hs90.kep.tr", "bora@hs90.kep.tr", "yok@hs90.kep.tr", "can@hs92.kep.tr"
 
 
@@ -327,10 +331,34 @@ async def test_a_peer_removed_meanwhile(house, bench, ayse):
         await house.receive(octets, AYSE)
 
 
-async def test_an_expired_certificate_of_a_peer(house, bench, ayse):
+async def test_what_a_peer_signed_in_time_may_come_after_the_certificate_ended(house, bench, ayse):
     octets = sealed(bench, case(OCTETS), OCTETS)
     house.clock.go(days=4 * 365)
+    assert await house.receive(octets, AYSE)
+
+
+async def test_what_a_peer_signed_with_an_ended_certificate(house, identities, ayse, tmp_path, monkeypatch):
+    devpki.create(tmp_path / HS91, HS91, f"kep@{HS91}", algorithm="p-256", at=house.clock() - timedelta(days=4 * 365))
+    late = Bench(tools(tmp_path, HS91))
+    monkeypatch.setattr(late.keys, "choose", lambda at: late.keys.keys[0])  # nothing of ours would do that
+    chain = load_anchors([tmp_path / HS91 / "keys" / f"{name}.pem" for name in ("process", "intermediate", "root")])
+    house.peers._cards[HS91] = identities.card(HS91, process_chains=(chain,))
+    octets = sealed(late, case(OCTETS), OCTETS)
     assert await refused(house, octets, AYSE) == "envelope-invalid"
+
+
+async def test_a_renewed_certificate_of_a_peer(house, identities, bench, ayse, tmp_path):
+    devpki.create(tmp_path / HS91, HS91, f"kep@{HS91}", algorithm="p-256")
+    renewed = Bench(tools(tmp_path, HS91))
+    chain = load_anchors([tmp_path / HS91 / "keys" / f"{name}.pem" for name in ("process", "intermediate", "root")])
+    with_old, with_new = sealed(bench, case(OCTETS), OCTETS), sealed(renewed, case(OTHER), OTHER)
+    assert await refused(house, with_new, AYSE) == "envelope-invalid"  # its card does not name it yet
+    card = identities.card(HS91)
+    house.peers._cards[HS91] = replace(card, process_chains=(*card.process_chains, chain))
+    assert await house.receive(with_new, AYSE)
+    assert await house.receive(with_old, AYSE), "what was sealed before and was under way"
+    at_the_switch = case(THIRD)
+    assert await house.receive(sealed(bench, at_the_switch, THIRD, envelope_by=renewed), AYSE)
 
 
 async def test_a_full_disk_keeps_nothing_and_is_no_refusal(house, bench, ayse):
