@@ -19,7 +19,7 @@ from kepgw.store import material as rows
 from kepgw.store import signers as evidence
 from kepgw.store.engine import Change, Store, Tx
 from kepgw.store.material import Fetched
-from kepgw.trust.keys import FileKey, describe
+from kepgw.trust.keys import CertifiedKey, describe
 from kepgw.trust.material import Good, Material, Revoked, Status, Unknown, fingerprint, sources, word
 from kepgw.trust.paths import validate
 from kepgw.trust.signers import TAIL, Recognition, Signer
@@ -82,7 +82,7 @@ class MaterialKeeper:
         self,
         store: Store,
         peers: Peers,
-        keys: Sequence[FileKey],
+        keys: Sequence[CertifiedKey],
         anchors: Sequence[bytes],
         folder: UserAnchors,
         settings: MaterialSettings,
@@ -216,9 +216,9 @@ class MaterialKeeper:
     def _chains(self, signers: Iterable[Signer], believed: Believed, at: datetime) -> list[tuple[bytes, ...]]:
         """The validated chains of our keys, the peers and ``signers`` that are not kept yet."""
         cards = self._peers.cards()
-        roots = (*self._anchors, *dict.fromkeys(card.process_chain[-1] for card in cards))
+        roots = (*self._anchors, *dict.fromkeys(root for card in cards for root in card.roots))
         wanted = [Signer(key.certificate, key.chain, "sign") for key in self._keys]
-        wanted += [Signer(card.process_chain[0], card.process_chain[1:], "sign") for card in cards]
+        wanted += [Signer(chain[0], chain[1:], "sign") for card in cards for chain in card.process_chains]
         chains = []
         for signer in (*wanted, *signers):
             others = (*signer.others, *believed.anchors)
