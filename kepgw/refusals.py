@@ -35,6 +35,8 @@ REFUSALS: dict[str, Rule] = {
     "tls-required": Rule(530, "5.7.0", "PolicyViolation"),  # RFC 3207 4
     "auth-required": Rule(530, "5.7.0", "PolicyViolation"),  # RFC 4954 6
     "auth-failed": Rule(535, "5.7.8", "PolicyViolation"),  # RFC 4954 6
+    "login-locked": Rule(454, "4.7.0", "PolicyViolation"),  # RFC 4954 6
+    "rate": Rule(451, "4.7.1", "PolicyViolation"),
     "account-disabled": Rule(550, "5.7.1", "PolicyViolation"),
     "no-send-right": Rule(550, "5.7.1", "PolicyViolation"),
     "sender-not-account": Rule(553, "5.7.1", "PolicyViolation"),

@@ -15,6 +15,9 @@ class Rate:
     seconds: float
 
 
+UNBOUNDED: Final = Rate(0, 60.0)
+
+
 class Buckets:
     """One bucket for each key that has lately taken something."""
 

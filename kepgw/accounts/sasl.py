@@ -17,6 +17,10 @@ class SaslRefused(Exception):  # an answer to a client, not an error of ours
     """The client's response does not have the form that the mechanism gives it."""
 
 
+class ActsForAnother(SaslRefused):
+    """The client asks to be somebody else than who logs in."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Who the client says it is."""
@@ -28,8 +32,10 @@ class Claim:
 def plain(response: bytes) -> Claim:
     """``[authzid] NUL authcid NUL passwd`` (RFC 4616 2). Raises SaslRefused."""
     parts = text(response, 3 * MAX_CREDENTIAL).split("\0")
-    if len(parts) != 3 or not parts[1] or not parts[2] or parts[0].lower() not in {"", parts[1].lower()}:
+    if len(parts) != 3 or not parts[1] or not parts[2]:
         raise SaslRefused("not of the form authzid NUL authcid NUL passwd")
+    if parts[0].lower() not in {"", parts[1].lower()}:
+        raise ActsForAnother("an authorization identity of somebody else")
     return Claim(parts[1], parts[2])
 
 

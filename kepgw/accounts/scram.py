@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kepgw.accounts.passwords import SALT_OCTETS, SCRAM_ITERATIONS
-from kepgw.accounts.sasl import MAX_CREDENTIAL, SaslRefused, text
+from kepgw.accounts.sasl import MAX_CREDENTIAL, ActsForAnother, SaslRefused, text
 
 BINDING: Final = "tls-server-end-point"
 LONGEST: Final = 4096  # octets of a client's message
@@ -84,7 +84,7 @@ class ScramServer:
             raise SaslRefused("client-first-message without name and nonce")
         self.login = _name(parts[0][2:])
         if header[3] is not None and _name(header[3]).lower() != self.login.lower():
-            raise SaslRefused("an authorization identity of somebody else")
+            raise ActsForAnother("an authorization identity of somebody else")
         nonce = parts[1][2:]
         if not _NONCE.fullmatch(nonce):
             raise SaslRefused("a nonce that is too short, too long or not printable")

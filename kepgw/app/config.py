@@ -79,6 +79,7 @@ def missing_files(config: Config) -> list[str]:
         ("keys.tls_key", config.keys.tls_key),
         *(("keys.tls_certificates", path) for path in config.keys.tls_certificates),
         *(("trust.anchors", path) for path in config.trust.anchors),
+        *(("listen.client_anchors", path) for path in config.listen.client_anchors),
     ]
     if any(tsa.kind == "development" for tsa in config.tsa):
         named.append(("keys.tsa_key", config.keys.tsa_key))

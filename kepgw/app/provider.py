@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from kepgw.accounts.guard import GuardSettings, LoginGuard
+from kepgw.accounts.rates import Rate
 from kepgw.app.admin import Admin
 from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import Config
@@ -176,6 +178,8 @@ class Provider:
         config, listen = self.config, self.config.listen
         leaf, *chain = config.keys.tls_certificates
         tls = server_context(leaf, config.keys.tls_key, chain)
+        # users' clients may come with a certificate; a peer is known by the signature of its envelopes
+        users_tls = server_context(leaf, config.keys.tls_key, chain, listen.client_anchors)
         policy = Policy(
             content_octets=config.limits.content_octets,
             etebligat=config.policy.etebligat == "accept",
@@ -185,7 +189,7 @@ class Provider:
         submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready, users)
         anchors = load_anchors(config.trust.anchors)
         reception = ReceptionCounter(self.store, self.peers, anchors, relay_settings(config), now, self.ready)
-        logins = Logins(self.store, config.limits.login_checks)
+        logins = Logins(self.store, config.limits.login_checks, LoginGuard(_guard_settings(config)))
         shared: dict[str, Any] = {
             "hostname": config.hostname,
             "spool_folder": self._spool,
@@ -207,10 +211,10 @@ class Provider:
         self._front += [partial(submissions.stop, GRACE / 3), partial(relay.stop, GRACE / 3)]
         self._front += [partial(imap.stop, 1.0), health.stop]
         await _listen("relay", relay.start(listen.host, listen.relay, tls, False))
-        await _listen("submission", submissions.start(listen.host, listen.submission, tls, False))
-        await _listen("submissions", submissions.start(listen.host, listen.submissions, tls, True))
-        await _listen("imap", imap.start(listen.host, listen.imap, None, tls))
-        await _listen("imaps", imap.start(listen.host, listen.imaps, tls, None))
+        await _listen("submission", submissions.start(listen.host, listen.submission, users_tls, False))
+        await _listen("submissions", submissions.start(listen.host, listen.submissions, users_tls, True))
+        await _listen("imap", imap.start(listen.host, listen.imap, None, users_tls))
+        await _listen("imaps", imap.start(listen.host, listen.imaps, users_tls, None))
         await _listen("http", health.start())
 
     def _materials(self) -> MaterialKeeper:
@@ -274,6 +278,13 @@ async def _listen(name: str, starting: Any) -> None:
         ) from error
 
 
+def _guard_settings(config: Config) -> GuardSettings:
+    limits = config.limits
+    return GuardSettings(
+        failures=limits.login_lock_failures, address_failures=limits.login_lock_address, lock=limits.login_lock
+    )
+
+
 def _limits(config: Config) -> Limits:
     limits = config.limits
     return Limits(
@@ -288,6 +299,10 @@ def _limits(config: Config) -> Limits:
         data_block=limits.data_timeout,
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
+        arrivals=Rate(limits.connections_per_minute, 60.0),
+        messages=Rate(limits.messages_per_hour, 3600.0),
+        account_recipients=Rate(limits.recipients_per_hour, 3600.0),
+        proxies=config.listen.proxies,
     )
 
 
@@ -299,6 +314,8 @@ def _imap_limits(config: Config) -> ImapLimits:
         idle_seconds=limits.idle_timeout,
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
+        arrivals=Rate(limits.connections_per_minute, 60.0),
+        proxies=config.listen.proxies,
         auth_failures=limits.login_failures,
         bad_commands=limits.errors_per_session,
     )

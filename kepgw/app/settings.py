@@ -1,5 +1,6 @@
 """What can be set: one model a table of ``kepgw.toml``, without any default (see ``kepgw/conf/kepgw.toml``)."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -29,9 +30,11 @@ def _a_provider_domain(domain: str) -> str:
 
 File = Annotated[Path, Field(strict=False), AfterValidator(_resolve)]
 ProviderDomain = Annotated[str, AfterValidator(_a_provider_domain)]
+Network = Annotated[IPv4Network, Field(strict=False)] | Annotated[IPv6Network, Field(strict=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, for tests
 Octets = Annotated[int, Field(ge=512, le=2**31)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Bound = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: none
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400)]
 
 
@@ -72,6 +75,8 @@ class Listen(Section):
     imap: Port
     imaps: Port
     http: Port
+    proxies: tuple[Network, ...] = Field(strict=False)
+    client_anchors: tuple[File, ...] = Field(strict=False)
 
     @whole(mode="after")
     def _ports_differ(self) -> Self:
@@ -195,6 +200,12 @@ class Limits(Section):
     connections_per_address: Count
     errors_per_session: Count
     login_failures: Count
+    login_lock_failures: Count
+    login_lock_address: Count
+    login_lock: Seconds
+    connections_per_minute: Bound
+    messages_per_hour: Bound
+    recipients_per_hour: Bound
     command_timeout: Seconds
     data_timeout: Seconds
     idle_timeout: float = Field(ge=1800, le=366 * 86_400)  # RFC 3501 5.4: at least 30 minutes

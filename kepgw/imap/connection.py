@@ -30,7 +30,7 @@ class Connection:
     def __init__(self, context: Context, wire: Wire) -> None:
         self._context = context
         self._wire = wire
-        self.session = Session(context, wire, secure=wire.secure, remote=wire.peer)
+        self.session = Session(context, wire, wire.link, secure=wire.secure)
         self._bad = 0
         self._login_by = asyncio.get_running_loop().time() + context.limits.login_seconds
 
@@ -154,7 +154,7 @@ class Connection:
             return False
         answer = status(command.tag, b"OK", "begin-tls")
         await self._wire.start_tls(context.starttls, answer, context.limits.handshake_seconds)
-        self.session = Session(context, self._wire, secure=True, remote=self._wire.peer)  # RFC 3501 6.2.1: forget all
+        self.session = Session(context, self._wire, self._wire.link, secure=True)  # RFC 3501 6.2.1: forget all
         return True
 
     async def _idle(self, command: Command) -> bool:

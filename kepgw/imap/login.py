@@ -1,14 +1,19 @@
-"""LOGIN and AUTHENTICATE (RFC 3501 6.2, RFC 4616, RFC 4959): passwords only over TLS, failures slow and few."""
+"""LOGIN and AUTHENTICATE (RFC 3501 6.2, RFC 4422, RFC 4959): passwords only over TLS, failures slow and few."""
 
 import asyncio
 import logging
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error
 from collections.abc import Awaitable, Callable
+from math import ceil
+from typing import NoReturn
 
+from kepgw.accounts.sasl import ActsForAnother, SaslRefused
 from kepgw.imap.grammar_command import Authenticate, Login
 from kepgw.imap.responses import BadCommand, Bye, Problem
 from kepgw.imap.session import Session
+from kepgw.store.accounts import Operator
+from kepgw.store.login import LoginFailed
 
 Ask = Callable[[bytes], Awaitable[bytes]]  # sends a continuation, gives the client's line without its end
 
@@ -18,41 +23,46 @@ _log = logging.getLogger("kepgw.imap")
 async def login(session: Session, arguments: Login) -> str:
     """LOGIN."""
     _permitted(session)
-    return await _check(session, _text(arguments.user), _text(arguments.password))
+    user, password = _text(arguments.user), _text(arguments.password)
+    try:
+        operator = await session.context.logins.authenticate(user, password, session.remote)
+    except LoginFailed as failed:
+        await _failed(session, failed)
+    return _entered(session, operator, "LOGIN")
 
 
 async def authenticate(session: Session, arguments: Authenticate, ask: Ask) -> str:
-    """AUTHENTICATE PLAIN and LOGIN."""
+    """AUTHENTICATE with one of the mechanisms that CAPABILITY names."""
     _permitted(session)
-    if arguments.mechanism == b"PLAIN":
-        return await _plain(session, arguments, ask)
-    if arguments.mechanism == b"LOGIN":
-        user = await _answer(arguments, ask, b"VXNlcm5hbWU6")
-        password = await _answer(None, ask, b"UGFzc3dvcmQ6")
-        return await _check(session, _text(user), _text(password))
-    raise Problem("auth-mechanism")
+    mechanism = arguments.mechanism.decode("ascii", "replace").upper()
+    link, logins = session.link, session.context.logins
+    if mechanism not in logins.mechanisms(link):
+        raise Problem("auth-mechanism")
 
-
-async def _plain(session: Session, arguments: Authenticate, ask: Ask) -> str:
-    parts = (await _answer(arguments, ask, b"")).split(b"\0")  # RFC 4616 2: [authzid] NUL authcid NUL passwd
-    if len(parts) != 3:
-        raise BadCommand("auth-base64")
-    authorization, user, password = map(_text, parts)
-    if authorization and authorization.lower() != user.lower():
-        raise Problem("authorization", "AUTHORIZATIONFAILED")
-    return await _check(session, user, password)
-
-
-async def _answer(arguments: Authenticate | None, ask: Ask, prompt: bytes) -> bytes:
-    given = arguments.initial if arguments is not None else None
-    if given is None:
-        given = await ask(b"+ " + prompt + b"\r\n")
-        if given == b"*":  # RFC 3501 6.2.2
+    async def answer(challenge: bytes) -> bytes:
+        line = await ask(b"+ " + b64encode(challenge) + b"\r\n")
+        if line == b"*":  # RFC 3501 6.2.2
             raise BadCommand("auth-cancelled")
-    elif given == b"=":  # RFC 4959 3: an empty initial response
-        given = b""
+        return _decoded(line)
+
     try:
-        return b64decode(given, validate=True)
+        initial = arguments.initial
+        # RFC 4959 3: "=" is an initial response of no octets
+        first = None if initial is None else b"" if initial == b"=" else _decoded(initial)
+        operator = await logins.converse(mechanism, first, answer, link)
+    except ActsForAnother:
+        raise Problem("authorization", "AUTHORIZATIONFAILED") from None  # RFC 5530 3
+    except SaslRefused as refused:
+        _log.info("login malformed", extra={"door": "imap", "remote": session.remote, "why": str(refused)})
+        raise BadCommand("auth-form") from None
+    except LoginFailed as failed:
+        await _failed(session, failed)
+    return _entered(session, operator, mechanism)
+
+
+def _decoded(line: bytes) -> bytes:
+    try:
+        return b64decode(line, validate=True)
     except Error:
         raise BadCommand("auth-base64") from None
 
@@ -68,17 +78,20 @@ def _permitted(session: Session) -> None:
         raise Problem("tls-required", "PRIVACYREQUIRED")  # RFC 5530 3
 
 
-async def _check(session: Session, user: str, password: str) -> str:
-    context = session.context
-    operator = await context.logins.authenticate(user, password)
-    if operator is None:
-        session.failures += 1
-        shown = user[:100].encode("ascii", "backslashreplace").decode()
-        _log.warning("login failed: user %r from %s, failure %d", shown, session.remote, session.failures)
-        await asyncio.sleep(context.limits.auth_delay * session.failures)
-        if session.failures >= context.limits.auth_failures:
-            raise Bye("auth-too-often")
-        raise Problem("auth-failed", "AUTHENTICATIONFAILED")
+async def _failed(session: Session, failed: LoginFailed) -> NoReturn:
+    session.failures += 1
+    facts = {"door": "imap", "login": failed.login[:256], "remote": session.remote, "why": str(failed)}
+    _log.info("login failed", extra={**facts, "rule": "login-locked" if failed.locked else "auth-failed"})
+    await asyncio.sleep(failed.delay)
+    if session.failures >= session.context.limits.auth_failures:
+        raise Bye("auth-too-often")
+    if failed.locked:
+        raise Problem("auth-locked", "UNAVAILABLE", str(ceil(failed.locked / 60)))  # RFC 5530 3
+    raise Problem("auth-failed", "AUTHENTICATIONFAILED")
+
+
+def _entered(session: Session, operator: Operator, mechanism: str) -> str:
     session.log_in(operator)
-    _log.info("login: %s from %s", operator.login, session.remote)
+    facts = {"door": "imap", "login": operator.login, "remote": session.remote, "mechanism": mechanism}
+    _log.info("logged in", extra=facts)
     return f"CAPABILITY {session.capabilities()}"

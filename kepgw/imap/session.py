@@ -7,13 +7,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from kepgw.accounts.rates import UNBOUNDED, Rate
 from kepgw.accounts.rights import Right
 from kepgw.imap.hub import Hub
 from kepgw.imap.responses import BadCommand, Bye, Problem
 from kepgw.imap.view import View
+from kepgw.net.acceptor import Network
 from kepgw.store.accounts import Operator, operator_by_login
 from kepgw.store.engine import Store
-from kepgw.store.login import Logins
+from kepgw.store.login import Link, Logins
 from kepgw.store.mailboxes import Mailbox, canonical, find
 from kepgw.store.reading import MailRow, changes, uids_of
 
@@ -37,8 +39,9 @@ class Limits:
     literal_seconds: float = 300.0  # between two pieces of a literal
     connections: int = 10_000
     connections_per_address: int = 100
+    arrivals: Rate = UNBOUNDED  # new connections of one address
+    proxies: tuple[Network, ...] = ()  # who tells the client's address by the PROXY protocol
     auth_failures: int = 5
-    auth_delay: float = 1.0  # seconds, times the number of failures
     bad_commands: int = 50  # in a row
 
 
@@ -74,11 +77,12 @@ class Out(Protocol):
 class Session:
     """One client's session (RFC 3501 3)."""
 
-    def __init__(self, context: Context, out: Out, *, secure: bool, remote: str) -> None:
+    def __init__(self, context: Context, out: Out, link: Link, *, secure: bool) -> None:
         self.context = context
         self.out = out
+        self.link = link
         self.secure = secure
-        self.remote = remote
+        self.remote = link.remote
         self.operator_or_none: Operator | None = None
         self.view_or_none: View | None = None
         self.failures = 0
@@ -135,7 +139,7 @@ class Session:
         if self.operator_or_none is not None:
             return f"{ALWAYS} {ONCE_IN}"
         if self.secure:
-            return f"{ALWAYS} AUTH=PLAIN AUTH=LOGIN"
+            return " ".join([ALWAYS, *(f"AUTH={each}" for each in self.context.logins.mechanisms(self.link))])
         return f"{ALWAYS} STARTTLS LOGINDISABLED" if self.context.starttls else f"{ALWAYS} LOGINDISABLED"
 
     def log_in(self, operator: Operator) -> None:

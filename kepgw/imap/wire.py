@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from kepgw.imap.responses import Bye
+from kepgw.net.link import link_of
+from kepgw.store.login import Link
 
 HIGH: Final = 256 * 1024  # octets waiting to be sent before a command pauses
 READ_AHEAD: Final = 256 * 1024  # octets received and not yet looked at before reading pauses
@@ -35,6 +37,11 @@ class Wire(asyncio.Protocol):
         self._stopping = False
         self.peer = peer
         self.secure = False
+
+    @property
+    def link(self) -> Link:
+        """What the connection says about the client."""
+        return link_of(self.peer, self._transport.get_extra_info("ssl_object") if self._transport else None)
 
     # what asyncio calls
 

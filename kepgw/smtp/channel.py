@@ -32,7 +32,8 @@ class LineTooLong(Exception):
 class Channel(asyncio.Protocol):
     """One connection. A single task reads and writes it; ``interrupt`` may be called from outside."""
 
-    def __init__(self) -> None:
+    def __init__(self, remote: str = "local") -> None:
+        self.remote = remote  # IP address of the other end; behind a named proxy the client's
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
@@ -53,6 +54,7 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once by the loop."""
         self._transport = cast(asyncio.Transport, transport)
+        self.tls = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""

@@ -41,8 +41,7 @@ class Dialogue(ABC):
         self.hostname = hostname
         self.limits = limits
         self.channel = channel
-        peer = channel.about("peername")
-        self.remote = str(peer[0]) if isinstance(peer, tuple) and peer else "local"
+        self.remote = channel.remote
         self.id = secrets.token_hex(6)
         self.verbs: dict[str, Callable[[str], Awaitable[None]]] = {}
         self._errors = 0

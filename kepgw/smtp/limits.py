@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
+from kepgw.accounts.rates import UNBOUNDED, Rate
+from kepgw.net.acceptor import Network
+
 MIB: Final = 1024 * 1024
 
 
@@ -21,13 +24,16 @@ class Limits:
     chunks: int = 10_000  # BDAT commands per message
     received_lines: int = 50  # more is a loop, RFC 5321 6.3 (at least 100 hops would never be honest here)
     login_failures: int = 3  # before 421, RFC 4954 9
-    login_delay: float = 1.0  # after the first failure; doubled with each
     idle: float = 300.0  # waiting for a command, RFC 5321 4.5.3.2.7
     handshake: float = 30.0  # of TLS
     data_block: float = 180.0  # between two blocks of DATA, RFC 5321 4.5.3.2.5
     data_total: float = 3600.0  # for one message: a client that drips cannot hold a session for ever
     connections: int = 2000  # at the same time
     connections_per_address: int = 200
+    arrivals: Rate = UNBOUNDED  # new connections of one address
+    messages: Rate = UNBOUNDED  # of one account
+    account_recipients: Rate = UNBOUNDED  # of all messages of one account
+    proxies: tuple[Network, ...] = ()  # who tells the client's address by the PROXY protocol
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,38 @@
 """The door of our own users: RFC 6409 submission, login required, TLS required."""
 
 import asyncio
+import binascii
 import ssl
+from base64 import b64decode, b64encode
+from math import ceil
 from pathlib import Path
 from typing import ClassVar, Final, NoReturn, Protocol
 
+from kepgw.accounts.rates import Buckets
+from kepgw.accounts.sasl import SaslRefused
 from kepgw.interop.desk import Parameters, Submission, SubmissionDesk
+from kepgw.net.link import link_of
 from kepgw.refusals import Refusal
 from kepgw.smtp import replies
-from kepgw.smtp.channel import Channel, LineTooLong
+from kepgw.smtp.channel import Channel, Gone, Interrupted, LineTooLong, TooSlow
 from kepgw.smtp.grammar import Offered, SyntaxRefused
 from kepgw.smtp.intake import Intake, Transaction
 from kepgw.smtp.limits import Limits
-from kepgw.smtp.sasl import MECHANISMS, Claim, Mechanism, SaslRefused
 from kepgw.smtp.server import Server
 from kepgw.smtp.session import Session, Surroundings
 from kepgw.store.accounts import Operator
+from kepgw.store.login import Ask, Link, LoginFailed
 
 
 class Authenticator(Protocol):
     """Checks a login; kepgw.store.login.Logins is one."""
 
-    async def authenticate(self, login: str, password: str) -> Operator | None:
-        """The operator, or None when name or password is wrong."""
+    @staticmethod
+    def mechanisms(link: Link) -> tuple[str, ...]:
+        """What can be used on a connection, the best first."""
+
+    async def converse(self, mechanism: str, initial: bytes | None, ask: Ask, link: Link) -> Operator:
+        """A whole exchange. Raises LoginFailed, SaslRefused."""
 
 
 class SubmissionSession(Session):
@@ -38,10 +48,12 @@ class SubmissionSession(Session):
         tls: ssl.SSLContext | None,
         desk: SubmissionDesk,
         logins: Authenticator,
+        rates: "Rates",
     ) -> None:
         super().__init__(surroundings, channel, tls)
         self._desk = desk
         self._logins = logins
+        self._rates = rates
         self._operator: Operator | None = None
         self._login_failures = 0
         self.verbs["AUTH"] = self.on_auth
@@ -59,7 +71,11 @@ class SubmissionSession(Session):
 
     def extensions(self) -> list[str]:
         """DSN (RFC 3461), and AUTH where it may be used (RFC 4954 4: not without TLS)."""
-        return ["DSN", f"AUTH {' '.join(MECHANISMS)}"] if self.channel.tls else ["DSN"]
+        return ["DSN", f"AUTH {' '.join(self._logins.mechanisms(self._link))}"] if self.channel.tls else ["DSN"]
+
+    @property
+    def _link(self) -> Link:
+        return link_of(self.remote, self.channel.about("ssl_object"))
 
     def gate(self, verb: str) -> bytes | None:
         """TLS, then login, then mail."""
@@ -76,10 +92,14 @@ class SubmissionSession(Session):
     async def take_sender(self, address: str) -> None:
         """The sender is the account that logged in; the desk judges."""
         self._desk.ready()
+        self._rates.check_message(self.operator.address, self.channel.now())
         await self._desk.sender(self.operator, address)
 
     async def take_recipient(self, address: str) -> str:
         """The desk judges."""
+        assert self.transaction is not None
+        taken = len(self.transaction.recipients)
+        self._rates.check_recipient(self.operator.address, taken, self.channel.now())
         return await self._desk.recipient(self.operator, address, self.remote)
 
     async def take_message(self, transaction: Transaction, intake: Intake, *, chunking: bool) -> bytes:
@@ -95,6 +115,7 @@ class SubmissionSession(Session):
             parameters=Parameters(transaction.mail.ret, transaction.mail.envid, transaction.notify, transaction.orcpt),
             remote=self.remote,
         )
+        self._rates.count(self.operator.address, len(submission.recipients), self.channel.now())
         identifier = await self._desk.submit(submission)
         if problem is not None:
             raise problem
@@ -109,32 +130,27 @@ class SubmissionSession(Session):
         if self._operator is not None:
             raise SyntaxRefused("smtp-logged-in-already")
         name, _, initial = argument.partition(" ")
-        mechanism = MECHANISMS.get(name.upper())
-        if mechanism is None:
+        link = self._link
+        if name.upper() not in self._logins.mechanisms(link):
             raise SyntaxRefused("smtp-mechanism")
-        claim = await self._exchange(mechanism(), initial.strip(" ") or None)
         try:
-            operator = await self._logins.authenticate(claim.login, claim.password)
+            first = _decoded(initial.strip(" ")) if initial.strip(" ") else None
+            operator = await self._logins.converse(name.upper(), first, self._ask, link)
+        except SaslRefused as refused:
+            self.note("login malformed", rule="smtp-login-syntax", why=str(refused))
+            raise SyntaxRefused("smtp-login-syntax") from refused
+        except LoginFailed as failed:
+            await self._login_failed(failed)
+        except (SyntaxRefused, Gone, TooSlow, Interrupted):
+            raise
         except Exception as error:
             raise self.translate(error) from error
-        if operator is None:
-            await self._login_failed(claim.login)
         self._operator = operator
-        self.note("logged in", login=operator.login)
+        self.note("logged in", login=operator.login, mechanism=name.upper())
         self.say("smtp-logged-in")
 
-    async def _exchange(self, mechanism: Mechanism, response: str | None) -> Claim:
-        try:
-            challenge = mechanism.step(response)
-            while challenge is not None:
-                self.channel.write(f"334 {challenge}\r\n".encode("ascii"))
-                challenge = mechanism.step(await self._response())
-        except SaslRefused as refused:
-            raise SyntaxRefused("smtp-login-syntax") from refused
-        assert mechanism.claim is not None
-        return mechanism.claim
-
-    async def _response(self) -> str:
+    async def _ask(self, challenge: bytes) -> bytes:
+        self.channel.write(b"334 " + b64encode(challenge) + b"\r\n")
         try:
             line = await self.line()
         except LineTooLong as error:
@@ -143,18 +159,58 @@ class SubmissionSession(Session):
             raise SyntaxRefused("smtp-login-cancelled")
         if not line.endswith(b"\r\n") or not line.isascii():
             raise SyntaxRefused("smtp-login-syntax")
-        return line[:-2].decode("ascii")
+        return _decoded(line[:-2].decode("ascii"))
 
-    async def _login_failed(self, login: str) -> NoReturn:
+    async def _login_failed(self, failed: LoginFailed) -> NoReturn:
         """Each failure costs more time, and the session ends after a few (RFC 4954 9)."""
         self._login_failures += 1
-        self.note("login failed", rule="auth-failed", login=login[:256])
-        await asyncio.sleep(self.limits.login_delay * 2 ** (self._login_failures - 1))
-        refusal = Refusal("auth-failed", "name or password is wrong")
+        rule = "login-locked" if failed.locked else "auth-failed"
+        self.note("login failed", rule=rule, login=failed.login[:256], why=str(failed))
+        await asyncio.sleep(failed.delay)
+        if failed.locked:
+            refusal = Refusal("login-locked", str(failed), minutes=ceil(failed.locked / 60))
+        else:
+            refusal = Refusal("auth-failed", str(failed))
         if self._login_failures >= self.limits.login_failures:
             self.refuse_by_rule(refusal, count=False)
             self.end("smtp-too-many-logins")
         raise refusal
+
+
+class Rates:
+    """How much one account may send in how long, over all of its sessions."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._messages = Buckets(limits.messages)
+        self._recipients = Buckets(limits.account_recipients)
+
+    def check_message(self, account: str, at: float) -> None:
+        """Raise Refusal when another message is too much now."""
+        self._check(max(self._messages.wait(account, at), self._recipients.wait(account, at)))
+
+    def check_recipient(self, account: str, taken: int, at: float) -> None:
+        """Raise Refusal when a recipient beside the ``taken`` ones of the message is too much now."""
+        self._check(self._recipients.wait(account, at, taken + 1))
+
+    def count(self, account: str, recipients: int, at: float) -> None:
+        """A message with its recipients goes out."""
+        self._messages.take(account, at)
+        self._recipients.take(account, at, recipients)
+
+    @staticmethod
+    def _check(seconds: float) -> None:
+        if seconds:
+            raise Refusal("rate", f"{seconds:.0f} s too early", minutes=ceil(seconds / 60))
+
+
+def _decoded(response: str) -> bytes:
+    """Base64 of a response; ``=`` is an initial one of no octets (RFC 4954 4). Raises SaslRefused."""
+    if response == "=":
+        return b""
+    try:
+        return b64decode(response, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SaslRefused("not base64") from error
 
 
 class SubmissionServer(Server):
@@ -172,7 +228,8 @@ class SubmissionServer(Server):
         super().__init__(Surroundings(hostname, limits or Limits(), spool_folder))
         self._desk: Final = desk
         self._logins: Final = logins
+        self._rates: Final = Rates(self.surroundings.limits)
 
     def session(self, channel: Channel, tls: ssl.SSLContext | None) -> Session:
         """A session on a new connection."""
-        return SubmissionSession(self.surroundings, channel, tls, self._desk, self._logins)
+        return SubmissionSession(self.surroundings, channel, tls, self._desk, self._logins, self._rates)

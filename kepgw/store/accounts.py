@@ -6,7 +6,7 @@ from datetime import datetime
 from kepgw.accounts.passwords import Credentials
 from kepgw.accounts.rights import Right
 from kepgw.store.engine import Tx
-from kepgw.store.ids import micros
+from kepgw.store.ids import micros, moment
 from kepgw.store.mailboxes import create_standard
 
 _OPERATOR = (
@@ -55,6 +55,62 @@ def operator_by_login(tx: Tx, login: str) -> Operator | None:
     """The operator behind a login name, ``address`` or ``address/operator``."""
     row = tx.row(_OPERATOR + "WHERE o.login = ?", login)
     return Operator(*(*row[:6], Right(row[6]), bool(row[7]), *row[8:])) if row else None
+
+
+def operator_by_certificate(tx: Tx, sha256: str) -> Operator | None:
+    """The operator who comes with the TLS client certificate of this fingerprint (hex)."""
+    row = tx.row(
+        _OPERATOR + "JOIN operator_certificate c ON c.operator = o.id WHERE c.sha256 = ?",
+        sha256,
+    )
+    return Operator(*(*row[:6], Right(row[6]), bool(row[7]), *row[8:])) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate that logs an operator in; ``sha256`` in hex."""
+
+    sha256: str
+    login: str
+    subject: str
+    not_after: datetime
+
+
+def add_certificate(tx: Tx, login: str, certificate: ClientCertificate, at: datetime) -> bool:
+    """Let an operator log in with a certificate, which then is nobody else's; False when there is no such login."""
+    tx.run("DELETE FROM operator_certificate WHERE sha256 = ?", certificate.sha256)
+    return (
+        tx.run(
+            "INSERT INTO operator_certificate (sha256, operator, subject, not_after, created)"
+            " SELECT ?, id, ?, ?, ? FROM operator WHERE login = ?",
+            certificate.sha256,
+            certificate.subject,
+            micros(certificate.not_after),
+            micros(at),
+            login,
+        )
+        > 0
+    )
+
+
+def remove_certificate(tx: Tx, login: str, sha256: str) -> bool:
+    """Forget a certificate of a login; False when it has none of that fingerprint."""
+    removed = tx.run(
+        "DELETE FROM operator_certificate WHERE sha256 = ? AND operator IN (SELECT id FROM operator WHERE login = ?)",
+        sha256,
+        login,
+    )
+    return removed > 0
+
+
+def certificates(tx: Tx, login: str) -> list[ClientCertificate]:
+    """The certificates of a login, the last to end first."""
+    rows = tx.rows(
+        "SELECT c.sha256, o.login, c.subject, c.not_after FROM operator_certificate c"
+        " JOIN operator o ON o.id = c.operator WHERE o.login = ? ORDER BY c.not_after DESC, c.sha256",
+        login,
+    )
+    return [ClientCertificate(row[0], row[1], row[2], moment(row[3])) for row in rows]
 
 
 def account_by_address(tx: Tx, address: str) -> Account | None:

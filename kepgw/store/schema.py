@@ -42,6 +42,17 @@ operator = Table(
     Column("created", Big, nullable=False),
 )
 
+# who comes with a TLS client certificate (SASL EXTERNAL)
+operator_certificate = Table(
+    "operator_certificate",
+    metadata,
+    Column("sha256", Text, primary_key=True),  # of the DER certificate, hex
+    Column("operator", Big, ForeignKey("operator.id"), nullable=False),
+    Column("subject", Text, nullable=False),  # RFC 4514, for people
+    Column("not_after", Big, nullable=False),
+    Column("created", Big, nullable=False),
+)
+
 blob = Table(
     "blob",
     metadata,

@@ -6,20 +6,40 @@ import ssl
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kepgw.errors import ConfigurationError
+from kepgw.evidence.certificates import UNREADABLE
+
+_Context = TypeVar("_Context", bound=ssl.SSLContext)
 
 # TLS 1.2: ephemeral keys and AEAD only (RFC 9325 4.2). The suites of TLS 1.3 are all of that kind.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
-def server_context(cert_pem: Path, key_pem: Path, chain: Sequence[Path] = ()) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """The context of a listener, which knows its own certificate.
+
+    ``end_point`` is the channel binding ``tls-server-end-point`` of the certificate (RFC 5929 4.1).
+    """
+
+    end_point: bytes = b""
+
+
+def server_context(
+    cert_pem: Path, key_pem: Path, chain: Sequence[Path] = (), client_anchors: Sequence[Path] = ()
+) -> ServerContext:
     """The context of a listener. ``cert_pem`` holds the certificate, then any intermediates; ``chain`` more of those.
 
-    No ALPN: mail protocols are told apart by port. Raises ConfigurationError when files are unreadable or do not fit.
+    With ``client_anchors`` (PEM) clients are asked for a certificate; one that is shown must lead to an anchor. A
+    client's certificate may itself be an anchor. No ALPN: mail protocols are told apart by port. Raises
+    ConfigurationError when files are unreadable or do not fit.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
-    for path in (cert_pem, key_pem, *chain):
+    context = _context(ServerContext, ssl.PROTOCOL_TLS_SERVER)
+    for path in (cert_pem, key_pem, *chain, *client_anchors):
         if not path.is_file():
             raise ConfigurationError(f"{path}: no such file; it holds the TLS certificate or key of the listeners")
     try:
@@ -32,7 +52,26 @@ def server_context(cert_pem: Path, key_pem: Path, chain: Sequence[Path] = ()) ->
         raise ConfigurationError(
             f"{cert_pem}, {key_pem}: unusable for TLS ({error}); do they belong together?"
         ) from error
+    context.end_point = _end_point(cert_pem)
+    try:
+        for path in client_anchors:
+            context.load_verify_locations(path)
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"{path}: holds no certificate that can be an anchor ({error})") from error
     return context
+
+
+def _end_point(cert_pem: Path) -> bytes:
+    """RFC 5929 4.1: the digest that the certificate's signature uses, SHA-256 where that is MD5, SHA-1 or none."""
+    try:
+        certificate = x509.load_pem_x509_certificates(cert_pem.read_bytes())[0]
+        used = certificate.signature_hash_algorithm
+    except UNREADABLE as error:
+        raise ConfigurationError(f"{cert_pem}: holds no readable PEM certificate ({error})") from error
+    name = used.name if used is not None and used.name not in {"md5", "sha1"} else "sha256"
+    return hashlib.new(name, certificate.public_bytes(Encoding.DER)).digest()
 
 
 def client_context() -> ssl.SSLContext:
@@ -41,7 +80,7 @@ def client_context() -> ssl.SSLContext:
     Names and public roots say nothing about a KEPHS, its card does; so after the handshake, and before any octet of
     mail, compare ``fingerprint(connection.getpeercert(binary_form=True))``.
     """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
+    context = _context(ssl.SSLContext, ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
@@ -52,8 +91,8 @@ def fingerprint(der: bytes) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
-def _context(protocol: int) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+def _context(kind: type[_Context], protocol: int) -> _Context:
+    context = kind(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996, RFC 9325 3.1.1
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.options |= ssl.OP_SINGLE_ECDH_USE

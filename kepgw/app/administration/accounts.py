@@ -9,6 +9,7 @@ from kepgw.app.control import Refused
 from kepgw.refusals import Refusal
 from kepgw.store import accounts
 from kepgw.store.engine import Tx
+from kepgw.trust.keys import describe
 
 MAX_NAME: Final = 200  # characters of an account's name
 
@@ -61,8 +62,7 @@ class AccountCommands(Commands):
     @command
     async def account_password(self, login: str, argon2: str, scram_sha256: str) -> dict[str, Any]:
         """Give a login (``address`` or ``address/operator``) a new password."""
-        address, slash, operator = login.partition("/")
-        canonical = self._own_address(address) + slash + operator
+        canonical = self._own_login(login)
         credentials = _credentials(argon2, scram_sha256)
 
         def work(tx: Tx) -> None:
@@ -75,6 +75,46 @@ class AccountCommands(Commands):
         await self._store.write(work)
         return {"login": canonical}
 
+    @command
+    async def certificate_add(self, login: str, pem: str) -> dict[str, Any]:
+        """Let a login come in with a TLS client certificate (SASL EXTERNAL)."""
+        canonical = self._own_login(login)
+        told = describe(pem.encode("utf-8", "replace"), self._now())
+        if told.days_left < 0:
+            raise Refused(f"the certificate ended on {told.not_after:%Y-%m-%d}")
+        certificate = accounts.ClientCertificate(told.fingerprint, canonical, told.subject, told.not_after)
+
+        def work(tx: Tx) -> None:
+            if not accounts.add_certificate(tx, canonical, certificate, self._now()):
+                raise no_account(canonical)
+            accounts.audit(tx, self._now(), self.actor, "certificate-added", canonical, told.fingerprint)
+
+        await self._store.write(work)
+        return _certificate(certificate)
+
+    @command
+    async def certificate_list(self, login: str) -> list[dict[str, Any]]:
+        """The client certificates of a login."""
+        canonical = self._own_login(login)
+        return [_certificate(each) for each in await self._store.read(lambda tx: accounts.certificates(tx, canonical))]
+
+    @command
+    async def certificate_remove(self, login: str, sha256: str) -> dict[str, Any]:
+        """Forget a client certificate of a login."""
+        canonical, digest = self._own_login(login), sha256.lower().replace(":", "")
+
+        def work(tx: Tx) -> None:
+            if not accounts.remove_certificate(tx, canonical, digest):
+                raise Refused(f"{canonical} has no such certificate; see kepgw account certificate list")
+            accounts.audit(tx, self._now(), self.actor, "certificate-removed", canonical, digest)
+
+        await self._store.write(work)
+        return {"login": canonical, "sha256": digest}
+
+    def _own_login(self, login: str) -> str:
+        address, slash, operator = login.partition("/")
+        return self._own_address(address) + slash + operator.lower()
+
     def _own_address(self, address: str) -> str:
         try:
             parsed = parse(address)
@@ -85,6 +125,15 @@ class AccountCommands(Commands):
                 f"{parsed} belongs to {parsed.provider}, not to this provider, {self._config.provider.domain}"
             )
         return str(parsed)
+
+
+def _certificate(certificate: accounts.ClientCertificate) -> dict[str, Any]:
+    return {
+        "login": certificate.login,
+        "sha256": certificate.sha256,
+        "subject": certificate.subject,
+        "not_after": certificate.not_after.isoformat(),
+    }
 
 
 def _credentials(argon2: str, scram_sha256: str) -> Credentials:

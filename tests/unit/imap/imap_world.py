@@ -4,6 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+from kepgw.accounts.guard import GuardSettings, LoginGuard
 from kepgw.imap.server import ImapServer
 from kepgw.imap.session import Limits
 from kepgw.message.rendering import render
@@ -52,7 +53,7 @@ class World:
         self.read = []
         self.account = 0
         self.server = None
-        self.logins = Logins(store)
+        self.logins = Logins(store, guard=LoginGuard(GuardSettings(failures=100, delay=0.0)))
         self.server_tls = None
         self.client_tls = None
         self.port = self.plain_port = 0
@@ -87,7 +88,6 @@ class World:
         self.read.append((mail.uid, operator.login, served))
 
     async def serve(self, *, read_evidence="seen", **limits):
-        limits = {"auth_delay": 0.0, **limits}
         self.server = ImapServer(
             self.store,
             self.logins,

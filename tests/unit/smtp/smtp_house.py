@@ -11,12 +11,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kepgw.accounts import sasl
 from kepgw.accounts.rights import Right
 from kepgw.refusals import Refusal
 from kepgw.smtp.limits import Limits
 from kepgw.smtp.relay_in import RelayServer
 from kepgw.smtp.submission import SubmissionServer
 from kepgw.store.accounts import Operator
+from kepgw.store.login import LoginFailed
 
 ALI = "ali@hs90.kep.tr"
 
@@ -34,10 +36,21 @@ class FakeLogins:
     def __init__(self):
         self.broken = False
 
-    async def authenticate(self, login, password):
+    @staticmethod
+    def mechanisms(link):
+        return ("PLAIN", "LOGIN")
+
+    async def converse(self, mechanism, initial, ask, link):
         if self.broken:
             raise OSError("/var/secret/path is gone")
-        return operator() if (login, password) == (ALI, "gizli") else None
+        if mechanism == "PLAIN":
+            claim = sasl.plain(initial if initial is not None else await ask(b""))
+        else:
+            name = sasl.word(initial if initial is not None else await ask(sasl.USERNAME))
+            claim = sasl.Claim(name, sasl.word(await ask(sasl.PASSWORD)))
+        if (claim.login, claim.password) != (ALI, "gizli"):
+            raise LoginFailed(claim.login, delay=0.01)
+        return operator()
 
 
 @dataclass
@@ -177,7 +190,7 @@ def open_client_context() -> ssl.SSLContext:
     return context
 
 
-TEST_LIMITS = {"login_delay": 0.01, "message": 200_000, "relay_extra": 1000}
+TEST_LIMITS = {"message": 200_000, "relay_extra": 1000}
 
 
 class House:

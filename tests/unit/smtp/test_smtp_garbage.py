@@ -55,7 +55,7 @@ async def test_garbage(house, caplog, tmp_path):
         assert REPLY.fullmatch(octets), octets
         writer.close()
 
-    async with house(errors=1000, login_delay=0.0) as servers:
+    async with house(errors=1000) as servers:
         open_door(servers)
         servers.ports["submission-garbage"] = await servers.submission.start("127.0.0.1", 0, None, False)
         for _ in range(60):

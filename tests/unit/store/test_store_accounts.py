@@ -67,40 +67,48 @@ def test_the_audit_trail(store):
     ]
 
 
+HERE = "192.0.2.1"
+
+
+async def refused(logins, name, password, remote=HERE):
+    with pytest.raises(login.LoginFailed) as caught:
+        await logins.authenticate(name, password, remote)
+    return caught.value
+
+
 async def test_the_right_password_is_remembered_for_a_while(store, ali, verify):
     logins = Logins(store)
     for name in (ALI, " ALI@HS90.kep.tr "):
-        operator = await logins.authenticate(name, "secret")
+        operator = await logins.authenticate(name, "secret", HERE)
         assert operator.account == ali
     assert verify == ["secret"]
 
 
 async def test_a_wrong_password_is_never_remembered_and_a_wrong_name_costs_the_same(store, ali, verify):
     logins = Logins(store)
-    assert await logins.authenticate(ALI, "wrong") is None
-    assert await logins.authenticate(ALI, "wrong") is None
-    assert await logins.authenticate("nobody@hs90.kep.tr", "secret") is None
-    assert await logins.authenticate("nobody@hs90.kep.tr", "secret") is None
+    await refused(logins, ALI, "wrong")
+    await refused(logins, ALI, "wrong")
+    await refused(logins, "nobody@hs90.kep.tr", "secret")
+    await refused(logins, "nobody@hs90.kep.tr", "secret")
     assert verify == ["secret", "secret", None, None]
 
 
 async def test_what_is_remembered_ends_with_the_password_and_with_the_account(store, ali, verify):
     logins = Logins(store)
-    assert await logins.authenticate(ALI, "secret")
+    assert await logins.authenticate(ALI, "secret", HERE)
     await store.write(lambda tx: accounts.set_password(tx, ALI, passwords.Credentials("new", "s")))
-    assert await logins.authenticate(ALI, "secret") is None
-    assert await logins.authenticate(ALI, "new")
+    await refused(logins, ALI, "secret")
+    assert await logins.authenticate(ALI, "new", HERE)
     await store.write(lambda tx: accounts.set_account_state(tx, ALI, "disabled"))
-    assert await logins.authenticate(ALI, "new") is None
+    await refused(logins, ALI, "new")
 
 
 async def test_time_ends_it(store, ali, verify, monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
-    logins = Logins(store)
-    await logins.authenticate(ALI, "secret")
+    logins = Logins(store, clock=lambda: now[0])
+    await logins.authenticate(ALI, "secret", HERE)
     now[0] += login.REMEMBERED_SECONDS + 1
-    await logins.authenticate(ALI, "secret")
+    await logins.authenticate(ALI, "secret", HERE)
     assert len(verify) == 2
 
 
@@ -109,7 +117,7 @@ async def test_memory_has_a_bound(store, ali, verify, monkeypatch):
     logins = Logins(store)
     for number in range(20):
         await store.write(lambda tx, n=number: accounts.set_password(tx, ALI, passwords.Credentials(f"p{n}", "s")))
-        assert await logins.authenticate(ALI, f"p{number}")
+        assert await logins.authenticate(ALI, f"p{number}", HERE)
         assert len(logins._remembered) <= 3
 
 
@@ -130,18 +138,19 @@ async def test_few_passwords_are_hashed_at_a_time(store, ali, monkeypatch):
 
     monkeypatch.setattr(login.asyncio, "to_thread", to_thread)
     logins = Logins(store)
-    tries = [asyncio.create_task(logins.authenticate(ALI, f"{n}")) for n in range(8)]
+    tries = [asyncio.create_task(logins.authenticate(ALI, f"{n}", HERE)) for n in range(8)]
     await full.wait()
     go.set()
-    assert await asyncio.gather(*tries) == [None] * 8
+    found = await asyncio.gather(*tries, return_exceptions=True)
+    assert [type(each) for each in found] == [login.LoginFailed] * 8
     assert most[0] == login.CHECKS_AT_ONCE
 
 
 async def test_what_no_password_can_be_is_only_wrong(store, ali):
     logins = Logins(store)
-    assert await logins.authenticate("şükrü@hs90.kep.tr", "x") is None
-    assert await logins.authenticate(ALI, "\udce9") is None
-    assert await logins.authenticate(ALI, "a\0b") is None
+    await refused(logins, "şükrü@hs90.kep.tr", "x")
+    await refused(logins, ALI, "\udce9")
+    await refused(logins, ALI, "a\0b")
 
 
 def test_setting_a_password_of_nobody(store):
