@@ -9,13 +9,16 @@ one or more documents (4.2).
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from kepgw.errors import SignatureInvalid, Sub
 from kepgw.evidence import ers_der
 from kepgw.evidence.ers_der import ALGORITHMS, CHECK, ArchiveTimeStamp
+from kepgw.evidence.hashtree import HashTree, hashed, joined, reduced
+
+__all__ = ["ALGORITHMS", "Proved", "initial", "renew_stamp", "renew_trees", "renewed", "verify", "verify_digests"]
 
 Stamp = Callable[[bytes], bytes]
 """Takes a digest, gives an RFC 3161 TimeStampToken over it (DER); the digest's length tells the algorithm."""
@@ -27,6 +30,9 @@ Chains = Sequence[Sequence[ArchiveTimeStamp]]
 
 Documents = Sequence[bytes]
 """A data object group: the octets of its documents, in any order."""
+
+Digests = Callable[[str], Sequence[bytes]]
+"""A data object group whose octets are elsewhere: takes a digest algorithm, gives the digests of its documents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,49 +49,15 @@ class Proved:
 
 def initial(groups: Sequence[Documents], stamp: Stamp, algorithm: str = "sha256") -> list[bytes]:
     """An evidence record (DER) for each group, all under one time stamp (RFC 4998 4.2). Raises what ``stamp`` does."""
-    hashes = [[_hash(algorithm, each) for each in group] for group in groups]
+    hashes = [[hashed(algorithm, each) for each in group] for group in groups]
     return [ers_der.record([[each]], [algorithm]) for each in _archive_time_stamps(hashes, stamp, algorithm)]
 
 
 def _archive_time_stamps(groups: Sequence[Sequence[bytes]], stamp: Stamp, algorithm: str) -> list[bytes]:
     """The ArchiveTimeStamp of each group of hashes: one token over the root, and the reduced tree to each."""
-    if not groups or any(not group for group in groups):
-        raise ValueError("an archive time stamp needs documents in every group")
-    distinct: dict[tuple[bytes, ...], int] = {}
-    where = [distinct.setdefault(tuple(sorted(set(group))), len(distinct)) for group in groups]
-    # a group of one is its own hash and is not hashed again (4.2 step 3)
-    level = [_join(group, algorithm) for group in distinct]
-    paths: list[list[list[bytes]]] = [[list(group)] for group in distinct]
-    place = list(range(len(level)))
-    while len(level) > 1:
-        above = [_join(level[at : at + 2], algorithm) for at in range(0, len(level), 2)]
-        for number, at in enumerate(place):
-            if at ^ 1 < len(level):
-                paths[number].append([level[at ^ 1]])
-            place[number] = at >> 1
-        level = above
-    token = stamp(level[0])
-    reduced = [_reduced(path) for path in paths]
-    return [ers_der.time_stamp(token, algorithm, reduced[number]) for number in where]
-
-
-def _reduced(path: list[list[bytes]]) -> list[list[bytes]]:
-    """The way upwards as 4.2 writes it: a single hash stands in one list with those that have the same father."""
-    if len(path[0]) > 1:
-        return path
-    return [sorted(path[0] + path[1]), *path[2:]] if len(path) > 1 else []
-
-
-def _join(hashes: Iterable[bytes], algorithm: str) -> bytes:
-    """One hash for several: itself if it is one, else sorted binary ascending, concatenated, hashed (4.2)."""
-    ascending = sorted(hashes)
-    return ascending[0] if len(ascending) == 1 else _hash(algorithm, b"".join(ascending))
-
-
-def _hash(algorithm: str, octets: bytes) -> bytes:
-    if algorithm not in ALGORITHMS:
-        raise SignatureInvalid(f"the digest {algorithm} is refused", CHECK, Sub.CRYPTO_CONSTRAINTS_FAILURE)
-    return hashlib.new(algorithm, octets).digest()
+    tree = HashTree(groups, algorithm)
+    token = stamp(tree.root)
+    return [ers_der.time_stamp(token, algorithm, reduced(tree.path(number))) for number in range(len(groups))]
 
 
 # -- renewal (5.2) ------------------------------------------------------------------------------------------------
@@ -98,7 +70,7 @@ def renew_stamp(record: bytes, stamp: Stamp) -> bytes:
     """
     read = ers_der.read(record)
     last = read.chains[-1][-1]
-    again = stamp(_hash(last.algorithm, last.token))
+    again = stamp(hashed(last.algorithm, last.token))
     encoded = _encoded(read.chains)
     encoded[-1].append(ers_der.time_stamp(again, last.algorithm))
     return ers_der.record(encoded, read.algorithms, read.crypto_infos)
@@ -115,7 +87,10 @@ def renew_trees(
     """
     read = [ers_der.read(record) for record, _ in records]
     hashes = [
-        [_renewed(each, ers_der.chains(_encoded(old.chains)), algorithm, sort=sort) for each in documents]
+        [
+            renewed(hashed(algorithm, each), ers_der.chains(_encoded(old.chains)), algorithm, sort=sort)
+            for each in documents
+        ]
         for old, (_, documents) in zip(read, records, strict=True)
     ]
     made = _archive_time_stamps(hashes, stamp, algorithm)
@@ -130,39 +105,46 @@ def _encoded(chains: Chains) -> list[list[bytes]]:
     return [[each.octets for each in chain] for chain in chains]
 
 
-def _renewed(document: bytes, sequence: bytes, algorithm: str, *, sort: bool) -> bytes:
-    pair = [_hash(algorithm, document), _hash(algorithm, sequence)]
-    return _hash(algorithm, b"".join(sorted(pair) if sort else pair))
+def renewed(digest: bytes, sequence: bytes, algorithm: str, *, sort: bool = False) -> bytes:
+    """The hash of a document in a new chain (5.2 step 4): ``digest`` of it, and the DER of all earlier chains."""
+    pair = [digest, hashed(algorithm, sequence)]
+    return hashed(algorithm, b"".join(sorted(pair) if sort else pair))
 
 
 # -- verification (4.3, 5.3) ---------------------------------------------------------------------------------------
 
 
 def verify(record: bytes, documents: Documents, judge: Judge, *, complete: bool = True) -> Proved:
+    """``verify_digests`` for documents that are at hand."""
+    return verify_digests(
+        record, lambda algorithm: [hashed(algorithm, each) for each in documents], judge, complete=complete
+    )
+
+
+def verify_digests(record: bytes, digests: Digests, judge: Judge, *, complete: bool = True) -> Proved:
     """Verify all chains of a record over the documents of its group (RFC 4998 5.3).
 
-    ``judge`` is asked for every token with the digest that it must be over; judging each token at the time of the next
-    one, and the last one now, is its business. With ``complete`` a group of several has no further ones (4.3).
-    Both readings of hash-tree renewal pass, each within one chain. Raises FormatError or SignatureInvalid.
+    ``judge`` is asked for every token with the digest that it must be over, in the order of the stamps; judging each
+    at the time of the next one, and the last one now, is its business (kepgw.trust.archivestamps). With ``complete``
+    a group of several has no further ones (4.3). Both readings of hash-tree renewal pass, each within one chain.
+    Raises FormatError or SignatureInvalid.
     """
     read = ers_der.read(record)
-    if not documents:
-        raise SignatureInvalid("a record proves nothing without documents", CHECK, Sub.SIGNED_DATA_NOT_FOUND)
+    if not digests(read.chains[0][0].algorithm):
+        raise SignatureInvalid("a record proves nothing without documents", CHECK)
     times: list[tuple[datetime, ...]] = []
     before: datetime | None = None
     for number, chain in enumerate(read.chains):
         algorithm = chain[0].algorithm
         if algorithm not in read.algorithms:
-            raise SignatureInvalid(
-                f"{algorithm} is not among the digest algorithms of the record", CHECK, Sub.FORMAT_FAILURE
-            )
-        root = _first(chain[0], read.chains[:number], documents, complete=complete)
+            raise SignatureInvalid(f"{algorithm} is not among the digest algorithms of the record", CHECK)
+        root = _first(chain[0], read.chains[:number], digests(algorithm), complete=complete)
         stamps: list[datetime] = []
         for at, each in enumerate(chain):
             if each.algorithm != algorithm:
                 raise SignatureInvalid("a chain with two hash algorithms", CHECK, Sub.FORMAT_FAILURE)  # 5.1
             if at:  # renewals of many records may share a tree
-                root = _root(each, [_hash(algorithm, chain[at - 1].token)], complete=False)
+                root = _root(each, [hashed(algorithm, chain[at - 1].token)], complete=False)
             time = judge(each.token, root)
             if before is not None and time < before:
                 raise SignatureInvalid(
@@ -174,17 +156,17 @@ def verify(record: bytes, documents: Documents, judge: Judge, *, complete: bool 
     return Proved(times[0][0], tuple(times), read.chains[-1][0].algorithm)
 
 
-def _first(stamp: ArchiveTimeStamp, earlier: Chains, documents: Documents, *, complete: bool) -> bytes:
+def _first(stamp: ArchiveTimeStamp, earlier: Chains, digests: Sequence[bytes], *, complete: bool) -> bytes:
     """The root above the first stamp of a chain: over the documents, and what was stamped before them."""
     algorithm = stamp.algorithm
     if not earlier:
-        return _root(stamp, [_hash(algorithm, each) for each in documents], complete=complete)
+        return _root(stamp, digests, complete=complete)
     sequence = ers_der.chains(_encoded(earlier))
     try:
-        return _root(stamp, [_renewed(each, sequence, algorithm, sort=False) for each in documents], complete=complete)
+        return _root(stamp, [renewed(each, sequence, algorithm) for each in digests], complete=complete)
     except SignatureInvalid as problem:
         try:
-            other = [_renewed(each, sequence, algorithm, sort=True) for each in documents]
+            other = [renewed(each, sequence, algorithm, sort=True) for each in digests]
             return _root(stamp, other, complete=complete)
         except SignatureInvalid:
             raise problem from None
@@ -207,10 +189,10 @@ def _root(stamp: ArchiveTimeStamp, hashes: Sequence[bytes], *, complete: bool) -
                 raise SignatureInvalid("a document is not what was archived", CHECK, Sub.HASH_FAILURE)
             # one document alone cannot tell its group's members from its neighbours in the tree (4.3)
             if complete and len(wanted) > 1 and set(listed) != wanted:
-                raise SignatureInvalid("the group has documents that are not at hand", CHECK, Sub.SIGNED_DATA_NOT_FOUND)
-            found = _join(listed, stamp.algorithm)
+                raise SignatureInvalid("the group has documents that are not at hand", CHECK)
+            found = joined(listed, stamp.algorithm)
         else:
-            found = _join([*listed, found], stamp.algorithm)
+            found = joined([*listed, found], stamp.algorithm)
     if found != stamp.imprint:
         raise SignatureInvalid("the hash tree does not lead to what was stamped", CHECK, Sub.HASH_FAILURE)
     return found
