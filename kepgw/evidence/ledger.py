@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kepgw.errors import FormatError
 from kepgw.evidence import merkle
@@ -20,6 +20,7 @@ HEAD: Final = "kepgw-tree-head/1"
 INCLUSION: Final = "kepgw-inclusion-proof/1"
 CONSISTENCY: Final = "kepgw-consistency-proof/1"
 LARGEST: Final = 1 << 20  # octets of a head or proof file; a signature with chain and token is a few KB
+LARGEST_DELETION: Final = 16 << 20  # octets of the record of a deletion: 150 a document
 
 _TIME: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -68,6 +69,85 @@ class Record:
     def leaf(self) -> bytes:
         """The hash of its leaf."""
         return merkle.leaf_hash(self.octets())
+
+
+class Deleted(NamedTuple):
+    """A document that a deletion took away. ``kind`` is evidence, receipt, dispatch or original; ``seq`` that of its
+    evidence, 0 for an original; ``digest`` the SHA-256 of its octets, ``size`` how many they were.
+    """
+
+    kind: str
+    seq: int
+    digest: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What the ledger says of the deletion of a message: by whom, when, why, and what exactly went.
+
+    ``by`` is the name that was given, ``actor`` the system user who gave the command.
+    """
+
+    seq: int
+    time: datetime
+    by: str
+    actor: str
+    reason: str
+    month: int
+    message: int
+    documents: tuple[Deleted, ...]
+
+    def octets(self) -> bytes:
+        """The canonical octets that are hashed."""
+        return canonical(
+            {
+                "actor": self.actor,
+                "by": self.by,
+                "documents": [
+                    {"digest": each.digest.hex(), "kind": each.kind, "seq": each.seq, "size": each.size}
+                    for each in self.documents
+                ],
+                "kind": "deletion",
+                "message": str(self.message),
+                "month": self.month,
+                "reason": self.reason,
+                "seq": self.seq,
+                "time": self.time.astimezone(UTC).strftime(_TIME),
+                "v": 1,
+            }
+        )
+
+    def leaf(self) -> bytes:
+        """The hash of its leaf."""
+        return merkle.leaf_hash(self.octets())
+
+
+def read_deletion(octets: bytes) -> Deletion:
+    """Read the record of a deletion; only the canonical form passes. Raises FormatError."""
+    data = _object(octets, "record of a deletion", LARGEST_DELETION)
+    try:
+        if data["v"] != 1 or data["kind"] != "deletion":
+            raise FormatError("not the record of a deletion")
+        deletion = Deletion(
+            int(data["seq"]),
+            datetime.strptime(data["time"], _TIME).replace(tzinfo=UTC),
+            str(data["by"]),
+            str(data["actor"]),
+            str(data["reason"]),
+            int(data["month"]),
+            int(data["message"]),
+            tuple(
+                Deleted(str(each["kind"]), int(each["seq"]), bytes.fromhex(each["digest"]), int(each["size"]))
+                for each in data["documents"]
+            ),
+        )
+        whole = deletion.octets() == octets
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(f"not the record of a deletion: {error}") from error
+    if not whole:
+        raise FormatError("not the record of a deletion: not in the canonical form")
+    return deletion
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +324,8 @@ def _file(data: Mapping[str, Any]) -> bytes:
     return json.dumps(data, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
 
 
-def _object(octets: bytes, name: str) -> dict[str, Any]:
-    if len(octets) > LARGEST:
+def _object(octets: bytes, name: str, largest: int = LARGEST) -> dict[str, Any]:
+    if len(octets) > largest:
         raise FormatError(f"a {name} of {len(octets)} octets")
     try:
         data = json.loads(octets)

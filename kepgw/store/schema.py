@@ -187,6 +187,124 @@ ledger_head = Table(
     Column("token", LargeBinary, nullable=False),  # RFC 3161, DER
 )
 
+# the archive (RFC 4998): a volume is what went under one initial archive time stamp, a run of ledger records and heads
+archive_volume = Table(
+    "archive_volume",
+    metadata,
+    Column("id", Big, primary_key=True),  # from 1 without gaps
+    Column("first_seq", Big, nullable=False),  # ledger records, both inclusive; none when last_seq < first_seq
+    Column("last_seq", Big, nullable=False),
+    Column("after_head", Big, nullable=False),  # ledger heads of sizes above this
+    Column("last_head", Big, nullable=False),  # and up to this
+    Column("groups", Big, nullable=False),  # data object groups: the records, then the heads
+    Column("opened", Big, nullable=False),
+    Column("stamp", Big),  # archive_stamp that protects it now; none: not stamped yet
+    Index("archive_volume_by_seq", "last_seq"),
+    Index("archive_volume_by_stamp", "stamp"),
+)
+
+# the documents of each group with their digests in the volume's first chain; an empty one: not sound, not covered
+archive_document = Table(
+    "archive_document",
+    metadata,
+    Column("volume", Big, primary_key=True),
+    Column("place", Big, primary_key=True),  # of the group in the volume, from 0
+    Column("ordinal", Big, primary_key=True),
+    Column("kind", Text, nullable=False),  # kepgw.store.archivedocuments.Kind
+    Column("month", Big, nullable=False),
+    Column("ref", Big, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# a chain of archive time stamps of a volume: 0 the initial one, each further one a hash-tree renewal
+archive_chain = Table(
+    "archive_chain",
+    metadata,
+    Column("volume", Big, primary_key=True),
+    Column("chain", Big, primary_key=True),
+    Column("algorithm", Text, nullable=False),
+    Column("done", Big, nullable=False),  # groups that are hashed
+    Column("ends", Big),  # archive_stamp that the chain before ended with
+    Column("root", LargeBinary),  # of the volume's hash tree
+    Column("stamp", Big),  # archive_stamp over the root, or over a tree of several roots
+    Column("place", Big, nullable=False),  # of the root in that tree
+    Index("archive_chain_by_stamp", "stamp", "place"),
+    sqlite_with_rowid=False,
+)
+
+# digests of the documents in the chains of hash-tree renewals (RFC 4998 5.2)
+archive_hash = Table(
+    "archive_hash",
+    metadata,
+    Column("volume", Big, primary_key=True),
+    Column("chain", Big, primary_key=True),
+    Column("place", Big, primary_key=True),
+    Column("ordinal", Big, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+archive_stamp = Table(
+    "archive_stamp",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("time", Big, nullable=False),
+    Column("expires", Big, nullable=False),  # end of the authority's certificate
+    Column("algorithm", Text, nullable=False),
+    Column("token", LargeBinary, nullable=False),  # RFC 3161, DER
+    Column("hash", LargeBinary, nullable=False),  # of the token, by the algorithm
+    Column("next", Big),  # archive_stamp that renewed this one
+    Column("place", Big, nullable=False),  # of this one's token in that one's tree
+    Index("archive_stamp_by_next", "next", "place"),
+)
+
+# a deletion from the archive is a record of the ledger
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("seq", Big, primary_key=True),
+    Column("time", Big, nullable=False),
+    Column("month", Big, nullable=False),
+    Column("message", Big, nullable=False),
+    Column("record", LargeBinary, nullable=False),  # kepgw.evidence.ledger.Deletion, as hashed
+    Index("deletion_by_message", "month", "message"),
+)
+
+# what the ledger's record of a deleted evidence needs of its octets
+deleted_evidence = Table(
+    "deleted_evidence",
+    metadata,
+    Column("seq", Big, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("deletion", Big, nullable=False),  # seq of the deletion
+)
+
+legal_hold = Table(
+    "legal_hold",
+    metadata,
+    Column("id", Big, primary_key=True),
+    Column("month", Big, nullable=False),
+    Column("message", Big, nullable=False),
+    Column("placed", Big, nullable=False),
+    Column("placed_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("released", Big),  # none: in force
+    Column("released_by", Text, nullable=False),
+    Column("release_reason", Text, nullable=False),
+    Index("legal_hold_by_message", "month", "message"),
+)
+
+# where signed tree heads are sent, and how far each place is
+head_sink = Table(
+    "head_sink",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("size", Big, nullable=False),  # of the newest head that arrived there
+    Column("changed", Big, nullable=False),
+    Column("error", Text, nullable=False),  # of the last attempt; empty: it went well
+)
+
 mailbox = Table(
     "mailbox",
     metadata,
