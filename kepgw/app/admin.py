@@ -7,6 +7,7 @@ line only prints. Whatever changes something leaves a line in the audit trail wi
 from typing import Any, Final
 
 from kepgw.app.administration.accounts import AccountCommands
+from kepgw.app.administration.archive import ArchiveCommands
 from kepgw.app.administration.base import Commands, Surroundings, commands_of
 from kepgw.app.administration.ledger import LedgerCommands
 from kepgw.app.administration.messages import MessageCommands
@@ -20,6 +21,7 @@ GROUPS: Final[tuple[type[Commands], ...]] = (
     MessageCommands,
     QueueCommands,
     LedgerCommands,
+    ArchiveCommands,
 )
 _WHERE: Final = {name: group for group in GROUPS for name in commands_of(group)}
 

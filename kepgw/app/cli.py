@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kepgw.app.commands import account, evidence, ledger, message, peer, provider, queue
+from kepgw.app.commands import account, archive, evidence, ledger, message, peer, provider, queue
 from kepgw.app.commands.verify import verify
 from kepgw.errors import ConfigurationError, FormatError, KepError, SigningUnavailable, StoreError
 
@@ -32,6 +32,7 @@ app.add_typer(peer.app, name="peer")
 app.add_typer(message.app, name="message")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(archive.app, name="archive")
 app.add_typer(queue.app, name="queue")
 app.command()(verify)
 app.command()(provider.doctor)

@@ -34,7 +34,7 @@ async def inclusion(store: Store, evidence: str) -> dict[str, Any]:
     """The file in ``proof`` that shows an evidence, named by identifier or number, to be under the newest head."""
 
     def work(tx: Tx) -> dict[str, Any]:
-        seq = _seq(tx, evidence.strip())
+        seq = seq_of(tx, evidence.strip())
         size, _, found = _newest(tx)
         if seq > size:
             raise Refused(
@@ -91,7 +91,8 @@ def _newest(tx: Tx) -> tuple[int, Any, Head]:
     return newest
 
 
-def _seq(tx: Tx, name: str) -> int:
+def seq_of(tx: Tx, name: str) -> int:
+    """The number of the record that an administrator means by identifier or number. Raises Refused."""
     if name.isascii() and name.isdigit() and len(name) < 16:
         rows = [(int(name), "")] if 0 < int(name) <= ledger.tree(tx).size else []
     else:

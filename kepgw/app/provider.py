@@ -14,6 +14,7 @@ import structlog
 
 from kepgw.accounts.guard import GuardSettings, LoginGuard
 from kepgw.accounts.rates import Rate
+from kepgw.app import archives
 from kepgw.app.admin import Admin
 from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import Config
@@ -22,6 +23,7 @@ from kepgw.app.lock import Lock
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.imap.server import ImapServer
 from kepgw.imap.session import Limits as ImapLimits
+from kepgw.interop.archiving import Archivist
 from kepgw.interop.carrier import Carrier
 from kepgw.interop.case import Identity
 from kepgw.interop.duties import Duties
@@ -112,6 +114,7 @@ class Provider:
         self.peers: Peers
         self.carrier: Carrier
         self.heads: HeadKeeper
+        self.archivist: Archivist
         self.workshop: Workshop
         self.materials: MaterialKeeper
         self._lock = Lock(config.directory)
@@ -173,6 +176,12 @@ class Provider:
         self.heads = HeadKeeper(store, workshop, HeadSettings(every, config.ledger.head_leaves), now)
         await self.heads.start()
         self._back.append(self.heads.stop)
+        sender = archives.head_sender(store, config, now)
+        await sender.start()
+        self._back.append(sender.stop)
+        self.archivist = archives.archivist(store, workshop, config, now)
+        await self.archivist.start()
+        self._back.append(self.archivist.stop)
 
     async def _start_front(self) -> None:
         config, listen = self.config, self.config.listen
@@ -340,7 +349,9 @@ async def serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await provider.start()
-    surroundings = Surroundings(provider.store, config, now, provider.heads.sign_now, provider.peers.followed)
+    surroundings = Surroundings(
+        provider.store, config, now, provider.heads.sign_now, provider.peers.followed, provider.archivist
+    )
     admin = Admin(surroundings)
     control = ControlServer(admin, config.directory / "control.sock")
     try:

@@ -278,10 +278,31 @@ class Signing(Section):
 
 
 class Ledger(Section):
-    """When the ledger's tree is signed and stamped; ``head_every`` in seconds, ``head_leaves`` in records."""
+    """When the ledger's tree is signed and stamped; ``head_every`` in seconds, ``head_leaves`` in records.
+
+    ``head_folders`` and ``head_commands`` get each new head; ``head_command_timeout`` in seconds.
+    """
 
     head_every: Seconds
     head_leaves: Count
+    head_folders: tuple[File, ...] = Field(strict=False)
+    head_commands: tuple[tuple[str, ...], ...] = Field(strict=False)
+    head_command_timeout: Seconds
+
+    @whole(mode="after")
+    def _commands_name_a_program(self) -> Self:
+        if any(not command or not command[0] for command in self.head_commands):
+            raise PydanticCustomError("head_commands", "every head command must name a program")
+        return self
+
+
+class Archive(Section):
+    """Archive time stamps (RFC 4998); ``every`` in seconds, ``renew_days`` in days, ``retention_years`` in years."""
+
+    every: Seconds
+    algorithm: Literal["sha256", "sha384", "sha512"]
+    renew_days: int = Field(ge=1, le=3650)
+    retention_years: int = Field(ge=1, le=1000)
 
 
 class Log(Section):
@@ -331,6 +352,7 @@ class Config(Section):
     store: StoreSection
     signing: Signing
     ledger: Ledger
+    archive: Archive
     log: Log
 
     _directory: Path = PrivateAttr(default=Path())

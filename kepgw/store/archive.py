@@ -19,13 +19,17 @@ MOST_TOGETHER: Final = 8192  # chains or stamps under one renewal
 
 
 class Volume(NamedTuple):
-    """A volume; its groups are the records ``first_seq``..``last_seq``, then the heads up to ``last_head``."""
+    """A volume; its groups are the records ``first_seq``..``last_seq``, the heads up to ``last_head``, and the
+    validation material up to ``last_material``.
+    """
 
     id: int
     first_seq: int
     last_seq: int
     after_head: int
     last_head: int
+    after_material: int
+    last_material: int
     groups: int
     opened: int
     stamp: int | None  # the stamp that protects it now; None: not stamped yet
@@ -34,6 +38,14 @@ class Volume(NamedTuple):
     def records(self) -> int:
         """How many of the groups are ledger records."""
         return self.last_seq - self.first_seq + 1
+
+    @property
+    def first_material(self) -> int:
+        """The place of the first group of material."""
+        return self.groups - (self.last_material - self.after_material)
+
+
+FIRST: Final = Volume(0, 1, 0, 0, 0, 0, 0, 0, 0, 0)  # what the first volume follows
 
 
 class Chain(NamedTuple):
@@ -73,7 +85,7 @@ class HashedDocument(NamedTuple):
     hash: bytes
 
 
-_VOLUME: Final = "id, first_seq, last_seq, after_head, last_head, groups, opened, stamp"
+_VOLUME: Final = "id, first_seq, last_seq, after_head, last_head, after_material, last_material, groups, opened, stamp"
 _CHAIN: Final = "volume, chain, algorithm, done, ends, root, stamp, place"
 _STAMP: Final = "id, time, expires, algorithm, token, hash, next, place"
 
@@ -84,29 +96,42 @@ _STAMP: Final = "id, time, expires, algorithm, token, hash, next, place"
 def open_volume(tx: Tx, algorithm: str, at: datetime) -> Volume | None:
     """The volume that is not stamped yet, or a new one over what no volume holds; None when there is nothing new."""
     row = tx.row(f"SELECT {_VOLUME} FROM archive_volume ORDER BY id DESC LIMIT 1")
-    last = Volume(*row) if row else Volume(0, 1, 0, 0, 0, 0, 0, 0)
+    last = Volume(*row) if row else FIRST
     if last.stamp is None:
         return last
-    first = last.last_seq + 1
     until = min(ledger.tree(tx).size, last.last_seq + MOST_GROUPS)
     room = MOST_GROUPS - (until - last.last_seq)
-    heads = tx.row(
-        "SELECT count(*), max(size) FROM"
-        " (SELECT size FROM ledger_head WHERE size > ? ORDER BY size LIMIT ?)",
+    found = tx.row(
+        "SELECT count(*), max(size) FROM (SELECT size FROM ledger_head WHERE size > ? ORDER BY size LIMIT ?)",
         last.last_head,
         room,
-    )  # fmt: skip
-    count, newest = heads if heads and heads[0] else (0, last.last_head)
-    groups = until - last.last_seq + count
+    )
+    heads, newest = (found[0], found[1]) if found and found[0] else (0, last.last_head)
+    material = _take_material(tx, last.last_material, room - heads)
+    groups = until - last.last_seq + heads + material
     if not groups:
         return None
-    volume = Volume(last.id + 1, first, until, last.last_head, newest, groups, micros(at), None)
-    tx.run(
-        f"INSERT INTO archive_volume ({_VOLUME}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        *volume,
-    )
+    volume = Volume(
+        last.id + 1, last.last_seq + 1, until, last.last_head, newest, last.last_material,
+        last.last_material + material, groups, micros(at), None,
+    )  # fmt: skip
+    tx.run(f"INSERT INTO archive_volume ({_VOLUME}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *volume)
     _insert_chain(tx, Chain(volume.id, 0, algorithm, 0, None, None, None, 0))
     return volume
+
+
+def _take_material(tx: Tx, after: int, room: int) -> int:
+    """Number the validation material that no volume holds, the oldest first. Returns how much it is."""
+    rows = tx.rows(
+        "SELECT id FROM material m WHERE NOT EXISTS (SELECT 1 FROM archive_material a WHERE a.id = m.id)"
+        " ORDER BY fetched, id LIMIT ?",
+        max(room, 0),
+    )
+    tx.many(
+        "INSERT INTO archive_material (number, id) VALUES (?, ?)",
+        [(number, each[0]) for number, each in enumerate(rows, after + 1)],
+    )
+    return len(rows)
 
 
 def volume_by_id(tx: Tx, volume: int) -> Volume | None:

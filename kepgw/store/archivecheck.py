@@ -14,7 +14,7 @@ from kepgw.evidence.evidencerecord import Judge, renewed
 from kepgw.evidence.hashtree import hashed
 from kepgw.store import archive
 from kepgw.store.archive import HashedDocument, Volume
-from kepgw.store.archivedocuments import PAGE_GROUPS, PAGE_OCTETS, Kind, Page, digest
+from kepgw.store.archivedocuments import PAGE_GROUPS, PAGE_OCTETS, Kind, Page, digest, named
 from kepgw.store.archiverecords import Renewals, VolumeRecords
 from kepgw.store.engine import Reader, Tx
 
@@ -80,7 +80,7 @@ class _Groups:
         stamps = self._records.encoded(place)
         for each in documents:
             self.documents += 1
-            name = f"record {seq}: {each.kind}" if seq else f"{each.kind} of {each.ref} records"
+            name = named(seq, each)
             if not each.hash:
                 self.problems.append(f"{name}: it was not sound when it was archived, no stamp covers it")
                 continue
@@ -192,9 +192,10 @@ def examine(
 
     groups = reader.look(begin)
     done = 0
-    before = Volume(0, 1, 0, 0, 0, 0, 0, None)
+    before = archive.FIRST
     for volume in _volumes(reader):
-        if (volume.id, volume.first_seq, volume.after_head) != (before.id + 1, before.last_seq + 1, before.last_head):
+        begins = (volume.id, volume.first_seq, volume.after_head, volume.after_material)
+        if begins != (before.id + 1, before.last_seq + 1, before.last_head, before.last_material):
             report.add(f"volume {volume.id} does not continue volume {before.id}: one between them was removed")
         before = volume
         if volume.stamp is None:

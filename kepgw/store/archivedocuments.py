@@ -32,6 +32,7 @@ class Kind(StrEnum):
     STATEMENT = "head"  # a tree head's statement, signature and token; ref is its size
     SIGNATURE = "head-signature"
     TOKEN = "head-token"  # noqa: S105  (a time-stamp token)
+    MATERIAL = "material"  # a certificate, CRL or OCSP response; ref is its number in archive_material
 
 
 class Document(NamedTuple):
@@ -90,8 +91,22 @@ def octets_of(tx: Tx, kind: str, month: int, ref: int) -> Iterator[bytes]:
             if row is None:
                 raise StoreError(f"the head of {ref} records is missing")
             yield ledger.octets_of(row[0])
+        case Kind.MATERIAL:
+            row = tx.row(
+                "SELECT m.octets FROM archive_material a JOIN material m ON m.id = a.id WHERE a.number = ?", ref
+            )
+            if row is None:
+                raise StoreError(f"validation material {ref} is missing")
+            yield ledger.octets_of(row[0])
         case _:
             raise StoreError(f"a document of an unknown kind: {str(kind)[:40]!r}")
+
+
+def named(seq: int, document: "Document | HashedDocument") -> str:
+    """A document in words, for findings; ``seq`` is its ledger record, 0 for what belongs to none."""
+    if seq:
+        return f"record {seq}: {document.kind}"
+    return f"{document.kind} {document.ref}" if document.kind == Kind.MATERIAL else f"{document.kind} of {document.ref}"
 
 
 class Digested(NamedTuple):
@@ -127,29 +142,23 @@ def hash_page(tx: Tx, volume: Volume, begin: int, algorithm: str) -> Page:
     """Hash the groups of a volume from ``begin``, as many as a look may take."""
     rows: list[HashedDocument] = []
     problems: list[str] = []
-    heads: list[int] = []
-    octets, place = 0, begin
     last = min(begin + PAGE_GROUPS, volume.groups)
-    if last > volume.records:
-        skip = max(begin - volume.records, 0)
-        sizes = tx.rows(
-            "SELECT size FROM ledger_head WHERE size > ? AND size <= ? ORDER BY size LIMIT ? OFFSET ?",
-            volume.after_head,
-            volume.last_head,
-            PAGE_GROUPS,
-            skip,
-        )
-        heads = [size for (size,) in sizes]
+    heads = _heads(tx, volume, begin) if volume.records < last else []
+    octets, place = 0, begin
     while place < last and octets < PAGE_OCTETS:
-        seq = volume.first_seq + place
+        seq = 0
         if place < volume.records:
+            seq = volume.first_seq + place
             group, problem = _group(tx, seq)
-        else:
+        elif place < volume.first_material:
             at = place - max(begin, volume.records)
             group, problem = _head(heads[at]) if at < len(heads) else ([], "a tree head is missing")
+        else:
+            number = volume.after_material + place - volume.first_material + 1
+            group, problem = [Document(Kind.MATERIAL, 0, number)], ""
         if problem:
             problems.append(problem)
-            rows.append(HashedDocument(place, len(group), Kind.EVIDENCE, 0, 0, b""))
+            rows.append(HashedDocument(place, 0, Kind.EVIDENCE, 0, 0, b""))
         for ordinal, document in enumerate(group):
             hashed, size, problem = _sound(tx, seq, document, algorithm)
             octets += size
@@ -158,6 +167,18 @@ def hash_page(tx: Tx, volume: Volume, begin: int, algorithm: str) -> Page:
             rows.append(HashedDocument(place, ordinal, document.kind, document.month, document.ref, hashed))
         place += 1
     return Page(place, rows, problems)
+
+
+def _heads(tx: Tx, volume: Volume, begin: int) -> list[int]:
+    """The sizes of the tree heads of a volume, from the first that stands at or after ``begin``."""
+    rows = tx.rows(
+        "SELECT size FROM ledger_head WHERE size > ? AND size <= ? ORDER BY size LIMIT ? OFFSET ?",
+        volume.after_head,
+        volume.last_head,
+        PAGE_GROUPS,
+        max(begin - volume.records, 0),
+    )
+    return [size for (size,) in rows]
 
 
 def _group(tx: Tx, seq: int) -> tuple[list[Document], str]:
@@ -181,8 +202,10 @@ def _sound(tx: Tx, seq: int, document: Document, algorithm: str) -> tuple[bytes,
                 raise StoreError("it is not what was recorded")
         elif document.kind == Kind.ORIGINAL and _submitted(tx, seq) not in {None, found.digests["sha256"]}:
             raise StoreError("it is not what was submitted")
+        elif document.kind == Kind.MATERIAL and _fingerprint(tx, document.ref) != found.digests["sha256"]:
+            raise StoreError("it is not what was kept")
     except (StoreError, FormatError) as error:
-        return b"", 0, f"record {seq}: {document.kind}: {error}"
+        return b"", 0, f"{named(seq, document)}: {error}"
     return found.digests[algorithm], found.size, ""
 
 
@@ -194,4 +217,10 @@ def _submitted(tx: Tx, seq: int) -> bytes | None:
         " WHERE e.seq = ? AND m.direction = 'out' AND d.profile = 'tr-kep'",
         seq,
     )
+    return ledger.octets_of(row[0]) if row else None
+
+
+def _fingerprint(tx: Tx, number: int) -> bytes | None:
+    """The SHA-256 that a piece of material is kept under."""
+    row = tx.row("SELECT id FROM archive_material WHERE number = ?", number)
     return ledger.octets_of(row[0]) if row else None

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from kepgw.errors import StoreError
+from kepgw.errors import FormatError, StoreError
 from kepgw.evidence import merkle
-from kepgw.evidence.ledger import Head, Record
+from kepgw.evidence.ledger import Deletion, Head, Record, read_deletion
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros, moment
 from kepgw.store.octets import CHUNK, read_blob
@@ -33,15 +33,30 @@ class Tree(NamedTuple):
 
 
 class Found(NamedTuple):
-    """An evidence row as the ledger's record; ``record`` is None when its octets are not there, ``problem`` why."""
+    """A row as the ledger's record: an evidence, or the deletion of a message (then ``identifier`` is "deletion").
+
+    ``record`` is None when its octets are not there, ``problem`` why. ``gone``: the evidence was deleted, the record
+    rests on the digest that its deletion names.
+    """
 
     seq: int
     identifier: str
-    record: Record | None
+    record: Record | Deletion | None
     problem: str = ""
+    gone: bool = False
 
 
-def append(tx: Tx, record: Record) -> None:
+def next_seq(tx: Tx) -> int:
+    """The next number of the ledger, without gaps: whoever takes it appends a record in the same transaction."""
+    found = tx.row(
+        "INSERT INTO counter (name, value) VALUES ('evidence', 1)"
+        " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"
+    )
+    assert found is not None
+    return int(found[0])
+
+
+def append(tx: Tx, record: Record | Deletion) -> None:
     """Add the leaf of a record, in O(log n). Raises StoreError when the tree does not end just before it.
 
     A ledger from which something is missing is never continued: that would hide what is missing.
@@ -142,23 +157,37 @@ def seq_of(tx: Tx, identifier: str) -> list[tuple[int, str]]:
 
 
 def records(tx: Tx, after: int, until: int, limit: int = PAGE) -> list[Found]:
-    """The evidence with numbers above ``after`` and up to ``until`` as they lie in the store, in order."""
+    """The records with numbers above ``after`` and up to ``until`` as they lie in the store, in order."""
     rows = tx.rows(
-        f"SELECT {_ROW}, b.size, c.data FROM evidence e"
+        f"SELECT {_ROW}, b.size, c.data, x.digest,"
+        " x.deletion > e.seq AND EXISTS (SELECT 1 FROM deletion d WHERE d.seq = x.deletion) FROM evidence e"
         " LEFT JOIN blob b ON b.month = e.month AND b.id = e.blob"
         " LEFT JOIN blob_chunk c ON c.month = e.month AND c.blob = e.blob AND c.seq = 0"
+        " LEFT JOIN deleted_evidence x ON x.seq = e.seq"
         " WHERE e.seq > ? AND e.seq <= ? ORDER BY e.seq LIMIT ?",
         after,
         until,
         limit,
     )
-    return [_found(tx, row) for row in rows]
+    found = [_found(tx, row) for row in rows]
+    deletions = tx.rows(
+        "SELECT seq, record FROM deletion WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", after, until, limit
+    )
+    if deletions:
+        found += [_deletion(tx, seq, octets_of(octets)) for seq, octets in deletions]
+        found.sort(key=lambda each: each.seq)
+    return found[:limit]
 
 
 def _found(tx: Tx, row: tuple[Any, ...]) -> Found:
-    seq, identifier, code, issuer, own, event_time, month, message, dispatch, ordinal, reason, blob, size, data = row
+    seq, identifier, code, issuer, own, event_time, month, message, dispatch, ordinal, reason, blob = row[:12]
+    size, data, deleted, named = row[12:]
     try:
-        if size is not None and data is not None and size == len(data) <= CHUNK:
+        if deleted is not None:
+            if not named:
+                raise StoreError("it is said to be deleted, yet no later record says so")
+            digest = octets_of(deleted)
+        elif size is not None and data is not None and size == len(data) <= CHUNK:
             digest = hashlib.sha256(data).digest()
         else:
             digest = _digest(tx, month, blob)
@@ -168,7 +197,22 @@ def _found(tx: Tx, row: tuple[Any, ...]) -> Found:
     record = Record(
         seq, identifier, digest, code, issuer, bool(own), when, month, message, dispatch, ordinal, reason
     )  # fmt: skip
-    return Found(seq, str(identifier), record)
+    return Found(seq, str(identifier), record, gone=deleted is not None)
+
+
+def _deletion(tx: Tx, seq: int, octets: bytes) -> Found:
+    """The record of a deletion, if it names exactly the evidence that is gone because of it."""
+    try:
+        record = read_deletion(octets)
+        if record.seq != seq:
+            raise FormatError(f"it is the record of number {record.seq}")
+        rows = tx.rows("SELECT seq, digest FROM deleted_evidence WHERE deletion = ? ORDER BY seq", seq)
+        named = sorted((each.seq, each.digest) for each in record.documents if each.kind == "evidence")
+        if named != [(number, octets_of(digest)) for number, digest in rows]:
+            raise FormatError("it does not name the evidence that is gone because of it")
+    except FormatError as error:
+        return Found(seq, "deletion", None, str(error))
+    return Found(seq, "deletion", record)
 
 
 def _digest(tx: Tx, month: int, blob: int) -> bytes:
@@ -216,15 +260,18 @@ def octets_of(value: object) -> bytes:
 
 
 def counted(tx: Tx) -> tuple[int, int]:
-    """How many evidence rows there are, and the number that was given last."""
+    """How many rows there are, of evidence and deletions, and the number that was given last."""
     given = tx.row("SELECT value FROM counter WHERE name = 'evidence'")
-    there = tx.row("SELECT count(*) FROM evidence")
+    there = tx.row("SELECT (SELECT count(*) FROM evidence) + (SELECT count(*) FROM deletion)")
     return (int(there[0]) if there else 0), (int(given[0]) if given else 0)
 
 
 def strays(tx: Tx, until: int) -> Iterator[tuple[int, str]]:
-    """Evidence rows whose number the tree does not reach: they were put in past the ledger."""
+    """Rows whose number the tree does not reach: they were put in past the ledger."""
     for seq, identifier in tx.rows(
-        "SELECT seq, id FROM evidence WHERE seq > ? OR seq < 1 ORDER BY seq LIMIT 100", until
+        "SELECT seq, id FROM evidence WHERE seq > ? OR seq < 1"
+        " UNION ALL SELECT seq, 'deletion' FROM deletion WHERE seq > ? OR seq < 1 ORDER BY 1 LIMIT 100",
+        until,
+        until,
     ):
         yield seq, str(identifier)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from kepgw.errors import FormatError, SignatureInvalid, StoreError
 from kepgw.evidence import merkle
-from kepgw.evidence.ledger import Head, Record
+from kepgw.evidence.ledger import Deletion, Head, Record
 from kepgw.store import ledger
 from kepgw.store.engine import Reader, Tx
 from kepgw.trust.heads import JudgedHead
@@ -43,6 +43,7 @@ class Report:
 
     size: int = 0
     root: bytes = merkle.EMPTY
+    deleted: int = 0  # evidence that is gone by a recorded deletion
     heads: int = 0
     signed: int = 0
     time: datetime | None = None
@@ -87,7 +88,7 @@ class _Examination:
         self._progress = progress
         self._report = Report()
         self._exported = list(self._readable(exported))
-        self._changed: list[Record] = []
+        self._changed: list[tuple[str, Record | Deletion]] = []
         self._places: dict[int, bytes] = {}  # leaves that the record at their place does not have
         self._edge: list[bytes] = []
 
@@ -116,8 +117,8 @@ class _Examination:
     def _begin(self, tx: Tx) -> bytes:
         """How large everything is, on one snapshot; what comes later is not examined. Returns the stored edge."""
         report = self._report
-        if tx.row("SELECT 1 FROM sqlite_master WHERE name = 'ledger_tree'") is None:
-            raise StoreError("this store has no ledger yet: let this version of kepgw open it once")
+        if tx.row("SELECT 1 FROM sqlite_master WHERE name = 'deletion'") is None:
+            raise StoreError("this store was made by an older version: let this version of kepgw open it once")
         row = tx.row("SELECT size, edge FROM ledger_tree WHERE id = 1") or (0, b"")
         report.size, edge = max(int(row[0]), 0), ledger.octets_of(row[1])
         rows, given = ledger.counted(tx)
@@ -129,9 +130,9 @@ class _Examination:
         if given != report.size:
             report.add("tree", report.size, f"{given} numbers were given, the tree has {report.size} leaves")
         for seq, identifier in ledger.strays(tx, report.size):
-            report.add("outside", seq, f"evidence {identifier} was put in past the ledger")
+            report.add("outside", seq, f"{identifier} was put in past the ledger")
         if rows < report.size:
-            report.add("truncated", rows, f"{rows} evidence are there of {report.size}")
+            report.add("truncated", rows, f"{rows} records are there of {report.size}")
         more = tx.row("SELECT count(*) FROM ledger_node WHERE id >= ? OR id < 0", merkle.count(report.size))
         if more and more[0]:
             report.add("truncated", report.size, f"the tree was larger: {more[0]} nodes lie beyond its end")
@@ -147,6 +148,7 @@ class _Examination:
             if each.seq in by_seq:
                 self._report.add("doubled", each.seq, f"record {each.seq} is there twice")
             by_seq[each.seq] = each
+            self._report.deleted += each.gone
         for index in range(begin, end):
             first = merkle.number(0, index)
             leaf = self._leaf(index + 1, by_seq.get(index + 1), nodes.get(first))
@@ -170,7 +172,7 @@ class _Examination:
             self._report.add("changed", seq, f"record {seq} ({found.identifier}): {problem or found.problem}")
         elif stored is not None and stored != own:
             if len(self._changed) < MOST_MOVED:
-                self._changed.append(found.record)
+                self._changed.append((found.identifier, found.record))
                 self._open(seq, stored)
             else:
                 self._report.add("changed", seq, f"record {seq} ({found.identifier}) is not what was recorded")
@@ -184,8 +186,8 @@ class _Examination:
 
     def _explain(self) -> None:
         """Tell records that only changed places from those that were changed."""
-        for each in self._changed:
-            seq, name = each.seq, each.identifier
+        for name, each in self._changed:
+            seq = each.seq
             places = self._places.items()
             origin = next((place for place, leaf in places if replace(each, seq=place).leaf() == leaf), None)
             if origin is None:

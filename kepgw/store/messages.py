@@ -16,6 +16,7 @@ from kepgw.store.mailboxes import SENT, add_keywords, standard
 
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
+DELETED: Final = "deleted"  # its octets and persons are gone, by a record of the ledger
 ISSUED: Final = "issued"
 RECEIVED: Final = "received"
 
@@ -266,12 +267,7 @@ def record_evidence(tx: Tx, row: EvidenceRow, digest: bytes | None = None) -> in
     Its octets are in the store already; ``digest`` is their SHA-256 when they were just written. Raises StoreError
     when they are not there, or when the ledger cannot go on.
     """
-    found = tx.row(
-        "INSERT INTO counter (name, value) VALUES ('evidence', 1)"
-        " ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value"
-    )
-    assert found is not None
-    seq = int(found[0])
+    seq = ledger.next_seq(tx)
     tx.run(
         f"INSERT INTO evidence ({_EVIDENCE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         row.month,

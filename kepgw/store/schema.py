@@ -196,11 +196,21 @@ archive_volume = Table(
     Column("last_seq", Big, nullable=False),
     Column("after_head", Big, nullable=False),  # ledger heads of sizes above this
     Column("last_head", Big, nullable=False),  # and up to this
-    Column("groups", Big, nullable=False),  # data object groups: the records, then the heads
+    Column("after_material", Big, nullable=False),  # archive_material of numbers above this
+    Column("last_material", Big, nullable=False),  # and up to this
+    Column("groups", Big, nullable=False),  # data object groups: the records, then the heads, then the material
     Column("opened", Big, nullable=False),
     Column("stamp", Big),  # archive_stamp that protects it now; none: not stamped yet
     Index("archive_volume_by_seq", "last_seq"),
     Index("archive_volume_by_stamp", "stamp"),
+)
+
+# validation material in the order in which it came into the archive
+archive_material = Table(
+    "archive_material",
+    metadata,
+    Column("number", Big, primary_key=True),  # from 1 without gaps
+    Column("id", LargeBinary, nullable=False, unique=True),  # of material
 )
 
 # the documents of each group with their digests in the volume's first chain; an empty one: not sound, not covered

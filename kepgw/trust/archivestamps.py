@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid
+from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid, Sub
 from kepgw.trust.keys import describe
 from kepgw.trust.tokens import Stamped, read_token, verify_token
 
@@ -52,6 +52,7 @@ class StampJudge:
                 f"renewed on {judged.time:%Y-%m-%d}, when the authority of the stamp before had ended on"
                 f" {self._ends:%Y-%m-%d}",
                 CHECK,
+                Sub.TIMESTAMP_ORDER_FAILURE,
             )
         self._ends = ends
         return judged.time
@@ -62,5 +63,6 @@ class StampJudge:
             raise SignatureInvalid(
                 f"the certificate behind the last stamp ended on {self._ends:%Y-%m-%d}: it was not renewed in time",
                 CHECK,
+                Sub.NO_POE,
             )
         return self._ends

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from kepgw.app import ledgers
 from kepgw.app.config import Config
 from kepgw.app.control import Refused
+from kepgw.interop.archiving import Archivist
 from kepgw.store.engine import Store
 
 MAX_LISTED = 1000  # rows of one list
@@ -25,7 +26,7 @@ class Surroundings:
     """What a command may use. ``now`` gives aware UTC.
 
     ``sign_head`` has the ledger signed by its keeper, ``followed`` waits until a running provider knows its changed
-    peers; both are None where no provider runs.
+    peers, ``archivist`` keeps the archive; they are None where no provider runs.
     """
 
     store: Store
@@ -33,6 +34,7 @@ class Surroundings:
     now: Callable[[], datetime] = now
     sign_head: ledgers.SignNow | None = None
     followed: Callable[[], Awaitable[None]] | None = None
+    archivist: Archivist | None = None
 
 
 class Commands:

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from kepgw.app.administration.base import MAX_LISTED, Commands, command
 from kepgw.app.administration.finding import Key, find, no_message
+from kepgw.app.control import Refused
 from kepgw.app.timeline import build, evidence_data, summary
-from kepgw.store import messages, tasks
+from kepgw.store import messages, retention, tasks
 from kepgw.store.engine import Tx
 from kepgw.store.ids import moment
 from kepgw.store.octets import read_blob
@@ -62,6 +63,9 @@ class MessageCommands(Commands):
 
         def work(tx: Tx) -> dict[str, Any]:
             key = find(tx, message)
+            deletion = retention.deletion_of(tx, *key)
+            if deletion is not None:
+                raise Refused(f"the message was deleted; its proof: kepgw ledger prove DIR --evidence {deletion}")
             page: list[dict[str, Any]] = []
             size = 0
             for row in messages.evidence_of(tx, *key):

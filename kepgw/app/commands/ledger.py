@@ -156,11 +156,16 @@ def _described(proof: Any, xml: bytes | None) -> str:
 
     try:
         record = json.loads(proof.record)
-        line = f"record {record['seq']}: evidence {record['code']} {record['id']} of {record['event_time']}"
-        digest = record["digest"]
+        if record.get("kind") == "deletion":
+            line = f"record {record['seq']}: message {record['message']} deleted by {record['by']} on {record['time']}"
+            line += f", {len(record['documents'])} documents: {record['reason']}"
+            digests = {each["digest"] for each in record["documents"]}
+        else:
+            line = f"record {record['seq']}: evidence {record['code']} {record['id']} of {record['event_time']}"
+            digests = {record["digest"]}
     except (ValueError, KeyError, TypeError) as error:
         raise FormatError(f"the record of the proof is unreadable: {error}") from error
-    if xml is not None and hashlib.sha256(xml).hexdigest() != digest:
+    if xml is not None and hashlib.sha256(xml).hexdigest() not in digests:
         raise SignatureInvalid("the evidence is not the one that the proof is about", "inclusion")
     beside = "" if xml is None else "ok           the evidence has the digest of the record\n"
     return f"ok           {plain(line, 400)}\n{beside}"
@@ -168,6 +173,8 @@ def _described(proof: Any, xml: bytes | None) -> str:
 
 def _lines(report: "Report") -> Iterable[str]:
     yield f"{'ok' if report.good else 'examined':<12} {report.size} records, root {report.root.hex()}\n"
+    if report.deleted:
+        yield f"ok           {report.deleted} evidence deleted by the recorded procedure\n"
     if report.time is not None:
         yield f"ok           head over {report.signed} records, stamped {report.time:%Y-%m-%d %H:%M:%SZ}\n"
     if report.size > report.signed:
@@ -182,6 +189,7 @@ def _data(report: "Report") -> dict[str, Any]:
     return {
         "good": report.good,
         "records": report.size,
+        "deleted": report.deleted,
         "root": report.root.hex(),
         "heads": report.heads,
         "signed": report.signed,

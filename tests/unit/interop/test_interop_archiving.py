@@ -302,7 +302,31 @@ async def test_tree_heads_are_archived(lab):
     assert (await lab.archivist().archive()).groups == 5
     assert lab.verify().documents == 8 + 6
     lab.store.write_now(lambda tx: tx.run("UPDATE ledger_head SET token = x'07' WHERE size = 2"))
-    assert lab.verify().findings == ["volume 1: head-token of 2 records: it is not what was archived"]
+    assert lab.verify().findings == ["volume 1: head-token of 2: it is not what was archived"]
+
+
+def certificate(name):
+    def work(tx):
+        tx.run(
+            "INSERT INTO material VALUES (?, 'certificate', x'00', NULL, 0, 0, 0, '', ?)", hashed("sha256", name), name
+        )
+
+    return work
+
+
+async def test_validation_material_is_archived_once(lab):
+    lab.message(1)
+    lab.store.write_now(certificate(b"one"))
+    assert (await lab.archivist().archive()).groups == 4
+    lab.store.write_now(certificate(b"two"))
+    lab.store.write_now(certificate(b"three"))
+    assert (await lab.archivist().archive()).groups == 2
+    assert (await lab.archivist().archive()).groups == 0
+    assert lab.verify().documents == 8 + 3
+    lab.store.write_now(lambda tx: tx.run("UPDATE material SET octets = x'00' WHERE octets = ?", b"two"))
+    assert lab.verify().count == 1
+    lab.store.write_now(lambda tx: tx.run("INSERT INTO material VALUES (x'05', 'crl', x'', NULL, 0, 0, 0, '', x'01')"))
+    assert (await lab.archivist().archive()).problems == ["material 4: it is not what was kept"]
 
 
 DAMAGES = {

@@ -5,8 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -24,6 +24,8 @@ def upgrade() -> None:
         sa.Column("last_seq", _big(), nullable=False),
         sa.Column("after_head", _big(), nullable=False),
         sa.Column("last_head", _big(), nullable=False),
+        sa.Column("after_material", _big(), nullable=False),
+        sa.Column("last_material", _big(), nullable=False),
         sa.Column("groups", _big(), nullable=False),
         sa.Column("opened", _big(), nullable=False),
         sa.Column("stamp", _big(), nullable=True),
@@ -31,6 +33,13 @@ def upgrade() -> None:
     )
     op.create_index("archive_volume_by_seq", "archive_volume", ["last_seq"])
     op.create_index("archive_volume_by_stamp", "archive_volume", ["stamp"])
+    op.create_table(
+        "archive_material",
+        sa.Column("number", _big(), nullable=False),
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+    )
     op.create_table(
         "archive_document",
         sa.Column("volume", _big(), nullable=False),
@@ -132,6 +141,7 @@ def downgrade() -> None:
         "archive_hash",
         "archive_chain",
         "archive_document",
+        "archive_material",
         "archive_volume",
     ):
         op.drop_table(name)
