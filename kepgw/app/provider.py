@@ -45,6 +45,7 @@ from kepgw.store.engine import Store
 from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
 from kepgw.trust import devpki
+from kepgw.trust.fetching import HttpFetcher
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tls import client_context, server_context
 from kepgw.trust.useranchors import UserAnchors
@@ -103,6 +104,14 @@ def relay_settings(config: Config) -> RelaySettings:
         retry_jitter=relay.retry_jitter,
         connections_per_peer=relay.connections_per_peer,
     )
+
+
+def fetcher_of(config: Config) -> HttpFetcher | None:
+    """Who asks authorities over the network, None when nobody shall."""
+    material = config.material
+    if not material.fetch:
+        return None
+    return HttpFetcher(timeout=material.timeout, largest=material.largest_octets, private=material.fetch_private)
 
 
 class Provider:
@@ -237,6 +246,7 @@ class Provider:
             UserAnchors(settings.folder),
             MaterialSettings(timedelta(seconds=settings.every), timedelta(seconds=settings.distance)),
             now,
+            fetcher=fetcher_of(config),
             bar=self._revoked,
         )
 

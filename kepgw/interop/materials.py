@@ -18,16 +18,15 @@ from kepgw.interop.peers import Peers
 from kepgw.store import material as rows
 from kepgw.store import signers as evidence
 from kepgw.store.engine import Change, Store, Tx
-from kepgw.store.material import Fetched
+from kepgw.trust.fetching import SKEW
 from kepgw.trust.keys import CertifiedKey, describe
-from kepgw.trust.material import Good, Material, Revoked, Status, Unknown, fingerprint, sources, word
+from kepgw.trust.material import Fetched, Good, Material, Revoked, Status, Unknown, fingerprint, sources, word
 from kepgw.trust.paths import validate
 from kepgw.trust.signers import TAIL, Recognition, Signer
 from kepgw.trust.useranchors import Believed, UserAnchors
 
 LOOK: Final = 60.0  # seconds between two looks at the folder and at new evidence
 AGAIN: Final = timedelta(hours=1)  # after which what is known is judged anew though nothing came
-SKEW: Final = timedelta(minutes=10)  # a word of the future is none
 RETRY_FIRST: Final = timedelta(minutes=1)
 AT_ONCE: Final = 4  # questions under way
 MOST_PAGES: Final = 50  # of evidence in one look; the rest comes with the next
@@ -41,8 +40,11 @@ _log = logging.getLogger("kepgw.material")
 class Fetcher(Protocol):
     """Whom to ask over the network (kepgw.trust.fetching)."""
 
-    def ask(self, certificate: bytes, issuer: bytes, lists: dict[str, bytes]) -> Fetched:
+    async def ask(self, certificate: bytes, issuer: bytes, lists: dict[str, bytes | str]) -> Fetched:
         """Word of a certificate; ``lists`` remembers those of this round. Raises MaterialUnavailable."""
+
+    async def close(self) -> None:
+        """Ask no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,8 @@ class MaterialKeeper:
         for each in self._loops:
             each.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        if self._fetcher is not None:
+            await self._fetcher.close()
 
     async def refresh(self) -> int:
         """Look and ask now, whatever is due. Returns how many lists and responses are new."""
@@ -171,7 +175,7 @@ class MaterialKeeper:
             due = [pair for pair in pairs if (await self._question(pair)).due <= at]
             if not due:
                 return 0
-            lists: dict[str, bytes] = {}
+            lists: dict[str, bytes | str] = {}
             room = asyncio.Semaphore(AT_ONCE)
 
             async def one(pair: Pair) -> Fetched | None:
@@ -299,13 +303,11 @@ class MaterialKeeper:
         """When to ask again after an answer at ``at`` that holds ``until``: before its end, and every so often."""
         return at + min(self._settings.every, max((until - at) * 0.8, RETRY_FIRST))
 
-    async def _ask(self, pair: Pair, lists: dict[str, bytes]) -> Fetched | None:
+    async def _ask(self, pair: Pair, lists: dict[str, bytes | str]) -> Fetched | None:
         assert self._fetcher is not None
         question, at = self._questions[fingerprint(pair[0])], self._now()
         try:
-            fetched = await asyncio.to_thread(self._fetcher.ask, *pair, lists)
-            if fetched.word.said > at + SKEW:
-                raise MaterialUnavailable(f"{fetched.origin}: an answer of the future, {fetched.word.said}")
+            fetched = await self._fetcher.ask(*pair, lists)
         except MaterialUnavailable as error:
             question.failures += 1
             question.problem = str(error)

@@ -6,13 +6,12 @@ Rows are only ever added: an old list is the proof of its time. Who reads them d
 import itertools
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros, moment
 from kepgw.trust.keys import describe
-from kepgw.trust.material import Kind, Material, Revoked, Status, authority, choose, fingerprint, status
-from kepgw.trust.revocation import Word
+from kepgw.trust.material import Fetched, Kind, Material, Revoked, Status, authority, choose, fingerprint, status
 
 DEEPEST: Final = 8  # certificates of one chain
 MOST_BELOW: Final = 200  # certificates of one issuer
@@ -24,16 +23,6 @@ _NEAREST: Final = (
     "SELECT octets FROM material WHERE about = ? AND kind = ? AND begins >= ? ORDER BY begins LIMIT 4",
     "SELECT octets FROM material WHERE about = ? AND kind = ? AND begins < ? ORDER BY begins DESC LIMIT 4",
 )
-
-
-class Fetched(NamedTuple):
-    """A list or response with what it says of one certificate: what the keeper of material hands in."""
-
-    material: Material
-    certificate: bytes  # DER, of which it was read
-    issuer: bytes  # DER
-    word: Word
-    origin: str
 
 
 def material_for(tx: Tx, certificate: bytes, at: datetime) -> list[Material]:

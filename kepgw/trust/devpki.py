@@ -5,7 +5,8 @@ Real keys come from an authorised certificate authority; these say DEVELOPMENT i
 
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,38 +96,81 @@ def renew_lists(directory: Path, at: datetime) -> list[Path]:
     """
     written = []
     for name in AUTHORITIES:
-        certificate_file, key_file = directory / "keys" / f"{name}.pem", directory / "keys" / f"{name}.key"
         path = directory / LISTS / f"{name}.crl"
-        try:
-            if not (certificate_file.exists() and key_file.exists()):
+        with _telling(path):
+            found = _authority_of(directory, name)
+            if found is None:
                 continue
-            authority = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-            old = x509.load_der_x509_crl(path.read_bytes()) if path.exists() else None
-            if MARK not in authority.subject.rfc4514_string():
-                continue
-            if old is not None and old.next_update_utc is not None and old.next_update_utc - at > _RENEW_BEFORE:
-                continue
-            key = load_pem_private_key(key_file.read_bytes(), None)
-            assert isinstance(key, ec.EllipticCurvePrivateKey)  # as create made it
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            fresh = path.with_suffix(".new")
-            fresh.unlink(missing_ok=True)
-            _write(fresh, revocation_list(authority, key, at, old).public_bytes(Encoding.DER))
-            fresh.replace(path)
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"{path}: cannot be renewed ({error})") from error
-        written.append(path)
+            old = _list_of(path)
+            if old is None or old.next_update_utc is None or old.next_update_utc - at <= _RENEW_BEFORE:
+                _write_list(path, *found, at, old, tuple(old or ()))
+                written.append(path)
     return written
 
 
-def revocation_list(
+def revoke(
+    directory: Path,
+    certificate: x509.Certificate,
+    at: datetime,
+    reason: x509.ReasonFlags | None = None,
+    *,
+    restore: bool = False,
+) -> Path:
+    """Have the development authority of ``certificate`` revoke it from ``at`` on, or take it off its list again.
+
+    Raises ConfigurationError when its authority or list is not there.
+    """
+    for name in AUTHORITIES:
+        path = directory / LISTS / f"{name}.crl"
+        with _telling(path):
+            found = _authority_of(directory, name)
+            if found is None or found[0].subject != certificate.issuer:
+                continue
+            old = _list_of(path)
+            entries = [each for each in old or () if each.serial_number != certificate.serial_number]
+            if not restore:
+                entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(at)
+                if reason is not None:
+                    entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+                entries.append(entry.build())
+            _write_list(path, *found, at, old, entries)
+            return path
+    raise ConfigurationError(f"no development authority in {directory} issued {certificate.subject.rfc4514_string()}")
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path}: cannot be renewed ({error})") from error
+
+
+def _authority_of(directory: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
+    """A development authority with its key, None when it is not there or another's."""
+    certificate_file, key_file = directory / "keys" / f"{name}.pem", directory / "keys" / f"{name}.key"
+    if not (certificate_file.exists() and key_file.exists()):
+        return None
+    authority = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    if MARK not in authority.subject.rfc4514_string():
+        return None
+    key = load_pem_private_key(key_file.read_bytes(), None)
+    return (authority, key) if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
+def _list_of(path: Path) -> x509.CertificateRevocationList | None:
+    return x509.load_der_x509_crl(path.read_bytes()) if path.exists() else None
+
+
+def _write_list(
+    path: Path,
     authority: x509.Certificate,
     key: ec.EllipticCurvePrivateKey,
     at: datetime,
-    old: x509.CertificateRevocationList | None = None,
-    revoked: Sequence[x509.RevokedCertificate] = (),
-) -> x509.CertificateRevocationList:
-    """A list of a development authority, signed at ``at``: the entries of ``old`` and those of ``revoked``."""
+    old: x509.CertificateRevocationList | None,
+    entries: Iterable[x509.RevokedCertificate],
+) -> None:
+    """Sign a list that follows ``old``, and put it in its place in one step: a reader finds the old or the new one."""
     number = 1
     if old is not None:
         number += old.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
@@ -138,9 +182,13 @@ def revocation_list(
         .add_extension(x509.CRLNumber(number), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
-    for entry in (*(old or ()), *revoked):
+    for entry in entries:
         builder = builder.add_revoked_certificate(entry)
-    return builder.sign(key, hashes.SHA256())
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    _write(fresh, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))
+    fresh.replace(path)
 
 
 def _generate(algorithm: str) -> _Key:

@@ -157,6 +157,16 @@ def readable(octets: bytes) -> Material | None:
     return Material("ocsp", octets) if load_response(octets) is not None else None
 
 
+class Fetched(NamedTuple):
+    """A list or response from ``origin`` (a URL, "folder"), with what it says of one certificate (DER)."""
+
+    material: Material
+    certificate: bytes
+    issuer: bytes
+    word: Word
+    origin: str
+
+
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 

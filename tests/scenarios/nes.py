@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from kepgw.trust import cms
 from kepgw.trust.keys import FileKey
@@ -27,6 +27,10 @@ _USAGE = ("digital_signature", "content_commitment", "key_encipherment", "data_e
 
 def usage(*allowed):
     return x509.KeyUsage(**{name: name in allowed for name in _USAGE})
+
+
+def _uri(address):
+    return x509.UniformResourceIdentifier(address)
 
 
 def key_of(kind):
@@ -90,7 +94,10 @@ class Eshs:
         pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
         return builder.sign(self.key, hashes.SHA256(), rsa_padding=pss)
 
-    def issue(self, name="Ali Yılmaz", kind="p-256", *, statements=QC_COMPLIANCE, begins=None, days=365, extended=()):
+    def issue(
+        self, name="Ali Yılmaz", kind="p-256", *, statements=QC_COMPLIANCE, begins=None, days=365, extended=(),
+        responders=(), lists=(),
+    ):  # fmt: skip
         key = key_of(kind)
         subject = self._name(name, "10000000146")
         builder = self._builder(subject, self.certificate.subject, key.public_key(), days, begins)
@@ -101,6 +108,12 @@ class Eshs:
             )
         if extended:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), False)
+        if responders:
+            at = [x509.AccessDescription(AuthorityInformationAccessOID.OCSP, _uri(each)) for each in responders]
+            builder = builder.add_extension(x509.AuthorityInformationAccess(at), False)
+        if lists:
+            points = [x509.DistributionPoint([_uri(each)], None, None, None) for each in lists]
+            builder = builder.add_extension(x509.CRLDistributionPoints(points), False)
         return Sender(key, self._sign(builder), self.chain)
 
     def pem(self):
@@ -109,17 +122,24 @@ class Eshs:
     def der(self):
         return self.certificate.public_bytes(Encoding.DER)
 
-    def crl(self, *revoked, at=None, when=None):
+    def key_pem(self):
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def crl(self, *revoked, at=None, when=None, reason=None, days=1, extensions=()):
         """A list that revokes certificates at ``when``, issued at ``at``."""
         at = at or self.at
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
-        builder = builder.last_update(at).next_update(at + timedelta(days=1))
+        builder = builder.last_update(at).next_update(at + timedelta(days=days))
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
         for each in revoked:
             entry = x509.RevokedCertificateBuilder().serial_number(each.certificate.serial_number)
+            if reason is not None:
+                entry = entry.add_extension(x509.CRLReason(reason), critical=False)
             builder = builder.add_revoked_certificate(entry.revocation_date(when or at).build())
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.DER)
+        return self._sign(builder).public_bytes(Encoding.DER)
 
-    def response(self, sender, status=ocsp.OCSPCertStatus.GOOD, *, at=None, by=None):
+    def response(self, sender, status=ocsp.OCSPCertStatus.GOOD, *, at=None, by=None, reason=None):
         """An OCSP response about a sender, by the authority itself or by a responder."""
         at = at or self.at
         revoked = status is ocsp.OCSPCertStatus.REVOKED
@@ -127,7 +147,7 @@ class Eshs:
         builder = ocsp.OCSPResponseBuilder().add_response(
             cert=sender.certificate, issuer=self.certificate, algorithm=hashes.SHA1(), cert_status=status,
             this_update=at, next_update=at + timedelta(days=1),
-            revocation_time=at if revoked else None, revocation_reason=None,
+            revocation_time=at if revoked else None, revocation_reason=reason,
         ).responder_id(ocsp.OCSPResponderEncoding.HASH, signer.certificate)  # fmt: skip
         if by is not None:
             builder = builder.certificates([by.certificate])

@@ -6,8 +6,8 @@ import pytest
 from nes import Eshs
 
 from kepgw.store import material
-from kepgw.store.material import Fetched, chain_of, keep_chain, keep_words, material_for, pairs, statuses
-from kepgw.trust.material import Good, Material, Revoked, Unknown, word
+from kepgw.store.material import chain_of, keep_chain, keep_words, material_for, pairs, statuses
+from kepgw.trust.material import Fetched, Good, Material, Revoked, Unknown, word
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
