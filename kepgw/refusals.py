@@ -61,6 +61,7 @@ REFUSALS: dict[str, Rule] = {
     "not-an-envelope": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "envelope-invalid": Rule(554, "5.7.7", "InvalidUserSignature"),
     "envelope-signer": Rule(554, "5.7.7", "InvalidUserSignature"),
+    "envelope-revoked": Rule(554, "5.7.7", "UserCertExpiredOrRevoked"),  # TS 102 640-2 Annex E, code 4
     "speaks-for-another": Rule(554, "5.7.1", "PolicyViolation"),
     "recipient-not-named": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "unknown-message": Rule(550, "5.6.0", "PolicyViolation"),

@@ -13,6 +13,7 @@ from kepgw.app.administration.ledger import LedgerCommands
 from kepgw.app.administration.messages import MessageCommands
 from kepgw.app.administration.peers import PeerCommands
 from kepgw.app.administration.queue import QueueCommands
+from kepgw.app.administration.trust import TrustCommands
 from kepgw.app.control import Refused
 
 GROUPS: Final[tuple[type[Commands], ...]] = (
@@ -22,6 +23,7 @@ GROUPS: Final[tuple[type[Commands], ...]] = (
     QueueCommands,
     LedgerCommands,
     ArchiveCommands,
+    TrustCommands,
 )
 _WHERE: Final = {name: group for group in GROUPS for name in commands_of(group)}
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kepgw.app.commands import account, archive, evidence, ledger, message, peer, provider, queue
+from kepgw.app.commands import account, archive, evidence, ledger, message, peer, provider, queue, trust
 from kepgw.app.commands.verify import verify
 from kepgw.errors import ConfigurationError, FormatError, KepError, SigningUnavailable, StoreError
 
@@ -34,6 +34,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(archive.app, name="archive")
 app.add_typer(queue.app, name="queue")
+app.add_typer(trust.app, name="trust")
 app.command()(verify)
 app.command()(provider.doctor)
 app.add_typer(provider.config_app, name="config")

@@ -20,6 +20,7 @@ from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import Config
 from kepgw.app.control import ControlServer
 from kepgw.app.lock import Lock
+from kepgw.app.materials import materials_of
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.imap.server import ImapServer
 from kepgw.imap.session import Limits as ImapLimits
@@ -28,7 +29,7 @@ from kepgw.interop.carrier import Carrier
 from kepgw.interop.case import Identity
 from kepgw.interop.duties import Duties
 from kepgw.interop.heads import HeadKeeper, HeadSettings
-from kepgw.interop.materials import MaterialKeeper, MaterialSettings
+from kepgw.interop.materials import MaterialKeeper
 from kepgw.interop.peers import Peers
 from kepgw.interop.reception import ReceptionCounter
 from kepgw.interop.settings import Policy, RelaySettings
@@ -45,7 +46,6 @@ from kepgw.store.engine import Store
 from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
 from kepgw.trust import devpki
-from kepgw.trust.fetching import HttpFetcher
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tls import client_context, server_context
 from kepgw.trust.useranchors import UserAnchors
@@ -106,14 +106,6 @@ def relay_settings(config: Config) -> RelaySettings:
     )
 
 
-def fetcher_of(config: Config) -> HttpFetcher | None:
-    """Who asks authorities over the network, None when nobody shall."""
-    material = config.material
-    if not material.fetch:
-        return None
-    return HttpFetcher(timeout=material.timeout, largest=material.largest_octets, private=material.fetch_private)
-
-
 class Provider:
     """A running provider. ``start`` raises ConfigurationError or StoreError when something it needs is not there."""
 
@@ -172,7 +164,7 @@ class Provider:
         await workshop.start()
         if config.provider.development:
             await asyncio.to_thread(devpki.renew_lists, config.directory, now())
-        self.materials = self._materials()
+        self.materials = materials_of(config, store, self.peers, workshop.certificates.keys, now, self._revoked)
         await self.materials.start()  # before anything is signed: what is revoked is barred first
         self._back.append(self.materials.stop)
         client = SmtpRelayClient(config.hostname, client_context(), _client_limits(config))
@@ -206,7 +198,9 @@ class Provider:
         users = UserAnchors(config.submission.trust_anchors)
         submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready, users)
         anchors = load_anchors(config.trust.anchors)
-        reception = ReceptionCounter(self.store, self.peers, anchors, relay_settings(config), now, self.ready)
+        reception = ReceptionCounter(
+            self.store, self.peers, anchors, relay_settings(config), now, self.ready, self.materials.revoked
+        )
         logins = Logins(self.store, config.limits.login_checks, LoginGuard(_guard_settings(config)))
         shared: dict[str, Any] = {
             "hostname": config.hostname,
@@ -234,21 +228,6 @@ class Provider:
         await _listen("imap", imap.start(listen.host, listen.imap, None, users_tls))
         await _listen("imaps", imap.start(listen.host, listen.imaps, users_tls, None))
         await _listen("http", health.start())
-
-    def _materials(self) -> MaterialKeeper:
-        config = self.config
-        settings = config.material
-        return MaterialKeeper(
-            self.store,
-            self.peers,
-            self.workshop.certificates.keys,
-            load_anchors(config.trust.anchors),
-            UserAnchors(settings.folder),
-            MaterialSettings(timedelta(seconds=settings.every), timedelta(seconds=settings.distance)),
-            now,
-            fetcher=fetcher_of(config),
-            bar=self._revoked,
-        )
 
     async def _revoked(self, fingerprints: frozenset[str]) -> None:
         """Sign nothing with these certificates; what waited for one that may sign again is tried at once."""
@@ -360,7 +339,13 @@ async def serve(config: Config) -> int:
         loop.add_signal_handler(number, ended.set)
     await provider.start()
     surroundings = Surroundings(
-        provider.store, config, now, provider.heads.sign_now, provider.peers.followed, provider.archivist
+        provider.store,
+        config,
+        now,
+        provider.heads.sign_now,
+        provider.peers.followed,
+        provider.archivist,
+        provider.materials,
     )
     admin = Admin(surroundings)
     control = ControlServer(admin, config.directory / "control.sock")

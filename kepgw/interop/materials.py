@@ -136,10 +136,7 @@ class MaterialKeeper:
     async def refresh(self) -> int:
         """Look and ask now, whatever is due. Returns how many lists and responses are new."""
         self._folder.look_again()
-        new = await self.look()
-        for question in self._questions.values():
-            question.due = self._now()
-        return new + await self.ask()
+        return await self.look() + await self.ask(everything=True)
 
     def revoked(self, certificates: Iterable[bytes], at: datetime) -> Revoked | None:
         """The first of ``certificates`` (DER) that is known to be revoked at ``at``, from memory."""
@@ -165,14 +162,14 @@ class MaterialKeeper:
             self._read = (believed, pairs)
             return new
 
-    async def ask(self) -> int:
-        """Ask about every certificate whose time has come. Returns how many lists and responses are new."""
+    async def ask(self, *, everything: bool = False) -> int:
+        """Ask about every certificate whose time has come, or about all. Returns how many words are new."""
         if self._fetcher is None:
             return 0
         async with self._asking:
             at = self._now()
             pairs = [pair for pair in await self._store.read(lambda tx: rows.pairs(tx, at)) if any(sources(pair[0]))]
-            due = [pair for pair in pairs if (await self._question(pair)).due <= at]
+            due = [pair for pair in pairs if (await self._question(pair)).due <= at or everything]
             if not due:
                 return 0
             lists: dict[str, bytes | str] = {}
@@ -272,6 +269,7 @@ class MaterialKeeper:
         ]
         for standing in self.standings:
             _tell(standing, before.get(standing.certificate))
+        self.standings.sort(key=lambda each: not each.mine)
         barred = frozenset(
             name for name, chain in mine.items() if any(fingerprint(each) in self._revoked for each in chain)
         )

@@ -6,7 +6,7 @@ A dispatch or receipt that comes twice is kept once and answered once.
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final
@@ -26,6 +26,7 @@ from kepgw.store.accounts import audit
 from kepgw.store.engine import Store
 from kepgw.trust.digests import digest_span
 from kepgw.trust.judge import judge_message
+from kepgw.trust.material import Revoked
 
 DIGEST: Final = "sha256"
 IDENTIFIER: Final = re.compile(r"[ -~]{1,998}")  # what can be repeated in a header of ours
@@ -43,6 +44,7 @@ class ReceptionCounter:
         settings: RelaySettings,
         now: Callable[[], datetime],
         ready: Callable[[], None],
+        revoked: Callable[[Iterable[bytes], datetime], Revoked | None] = lambda _certificates, _at: None,
     ) -> None:
         self._store = store
         self._peers = peers
@@ -50,6 +52,7 @@ class ReceptionCounter:
         self._settings = settings
         self._now = now
         self.ready = ready
+        self._revoked = revoked  # of certificates (DER) at a time: MaterialKeeper.revoked
 
     async def sender(self, address: str) -> None:
         """The envelope sender is the service address of a known peer. Raises Refusal."""
@@ -72,7 +75,7 @@ class ReceptionCounter:
             raise Refusal("unknown-peer", f"{relayed.service_address} is no peer any more")
         try:
             at = self._now()
-            opened = await asyncio.to_thread(_open, relayed, card, self._anchors, at)
+            opened = await asyncio.to_thread(_open, relayed, card, self._anchors, at, self._revoked)
             arrival = (self._peers, self._settings, relayed, opened, at)
             work = Consignment(*arrival).dispatch if opened.original else Answer(*arrival).receipt
             return await self._store.write(work)
@@ -85,7 +88,13 @@ class ReceptionCounter:
             raise
 
 
-def _open(relayed: Relayed, card: Card, anchors: Sequence[bytes], at: datetime) -> Opened:
+def _open(
+    relayed: Relayed,
+    card: Card,
+    anchors: Sequence[bytes],
+    at: datetime,
+    revoked: Callable[[Iterable[bytes], datetime], Revoked | None],
+) -> Opened:
     """Open and judge a message of ``card``. Raises Refusal."""
     view = relayed.spool.view()
     try:
@@ -111,6 +120,11 @@ def _open(relayed: Relayed, card: Card, anchors: Sequence[bytes], at: datetime) 
         signed_by(card, judged.signer)
     except SignatureInvalid as error:
         raise Refusal("envelope-signer", str(error)) from error
+    # what was stamped before the revocation still holds; of a receipt the stamp is that of its evidence
+    for stamp in (judgement.stamp, judged.stamp):
+        signers = () if stamp is None else (*card.process_chain, *(stamp.chain or (stamp.tsa_certificate,)))
+        if stamp is not None and (found := revoked(signers, stamp.time)) is not None:
+            raise Refusal("envelope-revoked", f"a certificate was revoked at {found.at}, stamped {stamp.time}")
     if evidence.message is None or evidence.kep_code is None:
         raise Refusal("not-an-envelope", f"an evidence of type {evidence.element} without message details")
     if not EARLIEST < evidence.event_time < at + MAX_AHEAD:

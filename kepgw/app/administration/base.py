@@ -9,6 +9,7 @@ from kepgw.app import ledgers
 from kepgw.app.config import Config
 from kepgw.app.control import Refused
 from kepgw.interop.archiving import Archivist
+from kepgw.interop.materials import MaterialKeeper
 from kepgw.store.engine import Store
 
 MAX_LISTED = 1000  # rows of one list
@@ -26,7 +27,8 @@ class Surroundings:
     """What a command may use. ``now`` gives aware UTC.
 
     ``sign_head`` has the ledger signed by its keeper, ``followed`` waits until a running provider knows its changed
-    peers, ``archivist`` keeps the archive; they are None where no provider runs.
+    peers, ``archivist`` keeps the archive, ``materials`` what says who is revoked; they are None where no provider
+    runs.
     """
 
     store: Store
@@ -35,6 +37,7 @@ class Surroundings:
     sign_head: ledgers.SignNow | None = None
     followed: Callable[[], Awaitable[None]] | None = None
     archivist: Archivist | None = None
+    materials: MaterialKeeper | None = None
 
 
 class Commands:
