@@ -9,7 +9,7 @@ from kepgw.interop.materials import MaterialKeeper, MaterialSettings, Standing
 from kepgw.interop.peers import Peers
 from kepgw.store.engine import Store
 from kepgw.trust.fetching import HttpFetcher
-from kepgw.trust.keys import FileKey, describe
+from kepgw.trust.keys import CertifiedKey, describe
 from kepgw.trust.material import Good, Revoked
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.useranchors import UserAnchors
@@ -19,7 +19,7 @@ def materials_of(
     config: Config,
     store: Store,
     peers: Peers,
-    keys: Sequence[FileKey],
+    keys: Sequence[CertifiedKey],
     now: Callable[[], datetime],
     bar: Callable[[frozenset[str]], Awaitable[None]] | None = None,
 ) -> MaterialKeeper:

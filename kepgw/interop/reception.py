@@ -121,9 +121,11 @@ def _open(
     except SignatureInvalid as error:
         raise Refusal("envelope-signer", str(error)) from error
     # what was stamped before the revocation still holds; of a receipt the stamp is that of its evidence
-    for stamp in (judgement.stamp, judged.stamp):
-        signers = () if stamp is None else (*card.process_chain, *(stamp.chain or (stamp.tsa_certificate,)))
-        if stamp is not None and (found := revoked(signers, stamp.time)) is not None:
+    for signer, stamp in ((judgement.signer, judgement.stamp), (judged.signer, judged.stamp)):
+        if stamp is None:
+            continue
+        chain = next(each for each in card.process_chains if each[0] == signer)
+        if (found := revoked((*chain, *(stamp.chain or (stamp.tsa_certificate,))), stamp.time)) is not None:
             raise Refusal("envelope-revoked", f"a certificate was revoked at {found.at}, stamped {stamp.time}")
     if evidence.message is None or evidence.kep_code is None:
         raise Refusal("not-an-envelope", f"an evidence of type {evidence.element} without message details")

@@ -8,7 +8,6 @@ from kepgw.app.administration.base import Commands, command
 from kepgw.app.materials import materials_of, standing_data
 from kepgw.interop.materials import MaterialKeeper
 from kepgw.interop.peers import Peers
-from kepgw.trust.keys import load_key
 
 
 class TrustCommands(Commands):
@@ -33,12 +32,11 @@ class TrustCommands(Commands):
         if self.surroundings.materials is not None:
             yield self.surroundings.materials
             return
-        config, keys = self._config, self._config.keys
-        provider = config.provider
+        config, provider = self._config, self._config.provider
         peers = Peers(self._store, provider.domain, provider.service_address, config.known_providers)
         await peers.load()
-        key = load_key(keys.process_key, *keys.process_certificates)
-        keeper = materials_of(config, self._store, peers, [key], self._now)
+        keys = [each.place.certified() for each in config.keys.process]
+        keeper = materials_of(config, self._store, peers, keys, self._now)
         try:
             await keeper.look()
             yield keeper

@@ -110,7 +110,7 @@ async def test_peers_and_everyone_who_stamped(house, make, identities, bench):
     """Peers by their cards; time-stamp authorities as they stand in the tokens of evidence and dispatches."""
     keeper, _ = make()
     await keeper.look()
-    peer = identities.card(HS91).process_chain
+    peer = identities.card(HS91).process_chains[0]
     assert await house.store.read(lambda tx: chain_of(tx, peer[0])) == list(peer)
     tsa, root = load_anchors([identities.folder / HS91 / "keys" / f"{name}.pem" for name in ("tsa", "root")])
     assert await house.store.read(lambda tx: chain_of(tx, tsa)) == []
@@ -305,5 +305,5 @@ async def test_a_new_peer_is_looked_at_at_once(house, make, identities):
     keeper, _ = make()
     await house.know("hs92.kep.tr")
     await keeper.look()
-    leaf = identities.card("hs92.kep.tr").process_chain[0]
+    leaf = identities.card("hs92.kep.tr").process_chains[0][0]
     assert leaf in [pair[0] for pair in await house.store.read(lambda tx: pairs(tx, house.clock()))]
