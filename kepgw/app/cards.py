@@ -38,6 +38,7 @@ def own_card(config: Config, at: datetime) -> Card:
         relay_host=config.listen.relay_host,
         relay_port=config.listen.relay,
         tls_certificate=leaf_der(config),
+        profiles=config.profiles.takes,
     )
 
 

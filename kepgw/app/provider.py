@@ -21,12 +21,12 @@ from kepgw.app.config import Config
 from kepgw.app.control import ControlServer
 from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
+from kepgw.app.profiles import identity_of, profiles_of
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.imap.server import ImapServer
 from kepgw.imap.session import Limits as ImapLimits
 from kepgw.interop.archiving import Archivist
 from kepgw.interop.carrier import Carrier
-from kepgw.interop.case import Identity
 from kepgw.interop.duties import Duties
 from kepgw.interop.heads import HeadKeeper, HeadSettings
 from kepgw.interop.materials import MaterialKeeper
@@ -67,17 +67,9 @@ def now() -> datetime:
 
 def tools_of(config: Config) -> Tools:
     """What the signing processes need, from the configuration."""
-    identity = Identity(
-        domain=config.provider.domain,
-        name=config.provider.name,
-        service_address=config.provider.service_address,
-        policies=tuple(config.policies),
-        development=config.provider.development,
-        spelling=config.spelling,
-        type_header=config.evidence.type_header,
-    )
     return Tools(
-        identity=identity,
+        identity=identity_of(config),
+        profiles=profiles_of(config),
         process_keys=tuple(each.place for each in config.keys.process),
         tsa_key=config.keys.tsa_key,
         tsa_certificates=tuple(config.keys.tsa_certificates),
@@ -196,10 +188,17 @@ class Provider:
             signature=config.submission.require_signature,
         )
         users = UserAnchors(config.submission.trust_anchors)
-        submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready, users)
+        submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready, profiles_of(config), users)
         anchors = load_anchors(config.trust.anchors)
         reception = ReceptionCounter(
-            self.store, self.peers, anchors, relay_settings(config), now, self.ready, self.materials.revoked
+            self.store,
+            self.peers,
+            anchors,
+            relay_settings(config),
+            now,
+            self.ready,
+            profiles_of(config),
+            self.materials.revoked,
         )
         logins = Logins(self.store, config.limits.login_checks, LoginGuard(_guard_settings(config)))
         shared: dict[str, Any] = {

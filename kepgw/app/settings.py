@@ -243,6 +243,25 @@ class EvidenceSection(Section):
     policies: tuple[str, ...] = Field(strict=False)
 
 
+ProfileName = Literal["tr-kep", "rem-baseline"]
+
+
+class ProfilesSection(Section):
+    """In which profile we write to whom; we read all of them from anybody."""
+
+    takes: tuple[ProfileName, ...] = Field(strict=False, min_length=1)
+    local: ProfileName
+    peers: dict[ProviderDomain, ProfileName]
+
+
+class RemBaselineSection(Section):
+    """What evidence of EN 319 532-4 says of our users."""
+
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    assurance_level: str = Field(min_length=1)
+    assurance_policy: str
+
+
 class Mailbox(Section):
     """When evidence about reading is made; ``retrieval_expiration_after`` in seconds."""
 
@@ -346,6 +365,8 @@ class Config(Section):
     limits: Limits
     relay: Relay
     evidence: EvidenceSection
+    profiles: ProfilesSection
+    rem_baseline: RemBaselineSection
     mailbox: Mailbox
     policy: Policy
     submission: Submission

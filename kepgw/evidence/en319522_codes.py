@@ -208,6 +208,7 @@ _REASON_ROWS = (
 _TO_ERDS = {(ts, code[1]): ErdsReason[code] for ts, codes in _REASON_ROWS for code in codes.split()}
 _TO_TS = {ErdsReason[code]: ts for ts, codes in reversed(_REASON_ROWS) for code in codes.split()} | {
     ErdsReason.RB10: Reason.UNKNOWN_RECIPIENT,
+    ErdsReason.RB22: Reason.R_REMMD_MALFUNCTION,  # TS 102 640-2 has 9 for deliveries only
     ErdsReason.RA51: Reason.TECHNICAL_MALFUNCTION,
     ErdsReason.OTHER: Reason.OTHER,
 }

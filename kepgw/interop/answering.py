@@ -1,14 +1,16 @@
 """Taking a peer's receipt: its evidence about one of our messages."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
 from kepgw.accounts.address import ascii_lower
-from kepgw.evidence.codes import KepCode
-from kepgw.evidence.model import Evidence
+from kepgw.evidence.codes import KepCode, Reason
+from kepgw.evidence.model import Evidence, GivenReason
 from kepgw.interop.arrival import Arrival
-from kepgw.interop.work import advance, carry_out
-from kepgw.journey import Event
+from kepgw.interop.case import Order
+from kepgw.interop.work import advance, carry_out, order_evidence
+from kepgw.journey import Event, State
 from kepgw.refusals import Refusal
 from kepgw.store.engine import Tx
 from kepgw.store.mailboxes import EVIDENCE, Standard, deliver
@@ -21,6 +23,9 @@ from kepgw.store.messages import (
     load_transaction,
     refresh_keywords,
 )
+
+MAX_REASONS: Final = 16  # of a peer's that we repeat
+MAX_DETAILS: Final = 2000  # characters of each
 
 # what a recipient's provider may tell a sender's provider
 _ANSWERS: Final = {
@@ -55,11 +60,12 @@ class Answer(Arrival):
                 raise Refusal("envelope-invalid", f"the identifier {evidence.identifier!r} is that of another evidence")
             return evidence.identifier
         about = self._about(transaction, evidence)
-        if details.digest != message.digest or ascii_lower(evidence.sender.address) != message.sender:
+        if details.digest != dispatch.digest or ascii_lower(evidence.sender.address) != message.sender:
             raise Refusal("envelope-invalid", f"{evidence.identifier} names another message or sender")
         claim(tx, scope, key, dispatch.month, dispatch.id, mark)
         content = self._put_octets(tx, dispatch.month)
-        self._keep_evidence(tx, message, dispatch, evidence.refers_to, content.id)
+        ordinal = evidence.refers_to if len(evidence.refers_to_several) != 1 else evidence.refers_to_several[0]
+        self._keep_evidence(tx, message, dispatch, ordinal, content.id)
         if message.account is not None:
             deliver(
                 tx,
@@ -70,16 +76,28 @@ class Answer(Arrival):
                 at=self._at,
                 message=message.id,
                 dispatch=dispatch.id,
-                ordinal=evidence.refers_to,
+                ordinal=ordinal,
             )
         done = advance(tx, dispatch, about, event, self._at)
         carry_out(tx, message, dispatch, done, self._at, self._settings, self._new_id)
+        if event is Event.PROOF_21 and self._profiles[dispatch.profile].repeats_rejection:
+            self._repeat_rejection(tx, transaction, [each for each, _ in done])
         refresh_keywords(tx, message)
         return evidence.identifier
 
+    def _repeat_rejection(self, tx: Tx, transaction: Transaction, refused: Iterable[Recipient]) -> None:
+        """Evidence 31 to the sender with the peer's reasons, unless there is one (EN 319 532-4 C.3, scenario S3)."""
+        for each in refused:
+            if each.state is State.REFUSED and "31" not in each.proofs:
+                given = self._opened.evidence.reasons[:MAX_REASONS] or (GivenReason(Reason.OTHER),)
+                why = tuple(GivenReason(one.reason, one.details[:MAX_DETAILS]) for one in given)
+                order = Order(KepCode.ULASILAMADI, self._new_id(), self._at, (each.ordinal,), why)
+                order_evidence(tx, transaction.message, transaction.dispatch, order, self._at)
+
     def _mark(self, evidence: Evidence) -> bytes:
         """What a repetition has in common with the first; its signature may be a new one."""
-        told = [self._opened.details.remmd_message_id, str(int(self._opened.code)), str(evidence.refers_to)]
+        about = str(evidence.refers_to_several or evidence.refers_to)
+        told = [self._opened.details.remmd_message_id, str(int(self._opened.code)), about]
         return hashlib.sha256("\n".join(told).encode()).digest()
 
     def _about(self, transaction: Transaction, evidence: Evidence) -> list[Recipient]:
@@ -89,8 +107,11 @@ class Answer(Arrival):
         if listed != [each.address for each in transaction.recipients]:
             raise Refusal("envelope-invalid", f"{evidence.identifier} lists other recipients")
         theirs = [each for each in transaction.recipients if each.provider == domain]
-        if evidence.refers_to is not None:
-            theirs = [each for each in theirs if each.ordinal == evidence.refers_to]
+        about = {evidence.refers_to} if evidence.refers_to is not None else {*evidence.refers_to_several}
+        if about:
+            theirs = [each for each in theirs if each.ordinal in about]
+            if len(theirs) < len(about):
+                raise Refusal("speaks-for-another", f"{domain} about recipients of another provider")
         elif len(listed) > 1 and self._opened.code not in {KepCode.ILETILDI, KepCode.ILETILMEDI}:
             raise Refusal("envelope-invalid", f"{evidence.identifier} must name the one recipient that it is about")
         if not theirs:

@@ -9,6 +9,7 @@ from kepgw.evidence.model import Evidence, MessageDetails
 from kepgw.interop.card import Card
 from kepgw.interop.desk import Relayed
 from kepgw.interop.peers import Peers
+from kepgw.interop.profile import Profiles
 from kepgw.interop.settings import RelaySettings
 from kepgw.interop.work import new_identifier
 from kepgw.message.rendering import Rendered
@@ -36,8 +37,17 @@ class Opened:
 class Arrival:
     """One message of a peer on its way into the store."""
 
-    def __init__(self, peers: Peers, settings: RelaySettings, relayed: Relayed, opened: Opened, at: datetime) -> None:
+    def __init__(
+        self,
+        peers: Peers,
+        profiles: Profiles,
+        settings: RelaySettings,
+        relayed: Relayed,
+        opened: Opened,
+        at: datetime,
+    ) -> None:
         self._peers = peers
+        self._profiles = profiles
         self._settings = settings
         self._relayed = relayed
         self._opened = opened

@@ -26,7 +26,8 @@ MAX_CARD: Final = 256 * 1024  # characters
 MAX_NAME: Final = 200  # characters
 MAX_CHAINS: Final = 16
 MAX_CHAIN: Final = 10  # certificates
-PROFILES: Final = ("tr-kep",)
+PROFILES: Final = ("tr-kep", "rem-baseline")
+MAX_PROFILES: Final = 16  # names on a card; those that we do not know are passed over
 
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:_-]{0,251}[A-Za-z0-9])?|::1")  # a name or an IP address
 
@@ -36,6 +37,7 @@ class Card:
     """A provider as it presents itself. Certificates are DER; each of ``process_chains`` is leaf, intermediates, root.
 
     There is a chain for every process certificate that signs now, signed lately or will sign.
+    ``profiles`` are those that it takes and that we know, the one that it prefers first.
     """
 
     domain: str
@@ -46,7 +48,7 @@ class Card:
     relay_host: str
     relay_port: int
     tls_certificate: bytes
-    profile: str = "tr-kep"
+    profiles: tuple[str, ...] = ("tr-kep",)
 
     @property
     def signers(self) -> tuple[bytes, ...]:
@@ -63,6 +65,7 @@ def write_card(card: Card) -> str:
     """The card as TOML text."""
     processes = "".join(f"\n[[process]]\ncertificates = [\n{_list(chain)},\n]\n" for chain in card.process_chains)
     domains = ", ".join(f'"{domain}"' for domain in card.domains)
+    profiles = ", ".join(f'"{profile}"' for profile in card.profiles)
     name = json.dumps(card.name, ensure_ascii=False).replace("\x7f", "\\u007f")  # as in a basic string of TOML
     return (
         "# KEP provider card. Hand it to the administrator of the other provider over a channel that you both trust.\n"
@@ -71,7 +74,7 @@ def write_card(card: Card) -> str:
         f"name = {name}\n"
         f"domains = [{domains}]\n"
         f'service_address = "{card.service_address}"\n'
-        f'profile = "{card.profile}"\n'
+        f"profiles = [{profiles}]\n"
         "\n[relay]\n"
         f'host = "{card.relay_host}"\n'
         f"port = {card.relay_port}\n"
@@ -100,7 +103,7 @@ def read_card(text: str) -> Card:
         relay_host=_take(relay, "host", str),
         relay_port=_take(relay, "port", int),
         tls_certificate=_certificate(_take(relay, "tls_certificate", str), "relay.tls_certificate"),
-        profile=document.get("profile", "tr-kep"),
+        profiles=_profiles(document),
     )
     _check(card)
     return card
@@ -121,8 +124,6 @@ def _chains(document: dict[str, Any]) -> tuple[tuple[bytes, ...], ...]:
 
 def _check(card: Card) -> None:
     """Hold the values of a card to what they may be. Raises ConfigurationError."""
-    if card.profile not in PROFILES:
-        raise ConfigurationError(f"the card wants profile {card.profile!r}; known here: {', '.join(PROFILES)}")
     if not card.process_chains or not all(card.process_chains):
         raise ConfigurationError("the card has no process certificate; ask the peer for a fresh one")
     if not 0 < card.relay_port < 65536:
@@ -143,6 +144,17 @@ def _check(card: Card) -> None:
         raise ConfigurationError("the card's service_address is not a KEP address") from refusal
     if service.domain not in card.domains:
         raise ConfigurationError("the card's service_address is not in its domains")
+
+
+def _profiles(document: dict[str, Any]) -> tuple[str, ...]:
+    """The profiles that a card names, those known here. Raises ConfigurationError when there is none."""
+    named = document.get("profiles", ["tr-kep"])
+    if not isinstance(named, list) or len(named) > MAX_PROFILES:
+        raise ConfigurationError("the card's profiles are no list of a few names; ask the peer for a fresh card")
+    known = tuple(dict.fromkeys(name for name in named if isinstance(name, str) and name in PROFILES))
+    if not known:
+        raise ConfigurationError(f"the card names no profile that is known here: {', '.join(PROFILES)}")
+    return known
 
 
 def _take(document: dict[str, Any], key: str, kind: type[Any]) -> Any:

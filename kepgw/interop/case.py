@@ -1,12 +1,13 @@
 """A transaction as the writers of evidence and envelopes need it: plain data that travels to a signing process."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from kepgw.evidence.codes import KepCode
-from kepgw.evidence.model import Authentication, Entity, GivenReason
-from kepgw.evidence.ts102640 import Spelling
+from kepgw.evidence.codes import METHODS, KepCode
+from kepgw.evidence.model import Assurance, Authentication, Entity, Evidence, GivenReason, IdentityAttribute
+from kepgw.store.ids import micros, moment
 from kepgw.store.messages import Transaction
 
 
@@ -19,8 +20,6 @@ class Identity:
     service_address: str
     policies: tuple[str, ...]
     development: bool
-    spelling: Spelling
-    type_header: str = "element"  # X-REM-EvidenceType: the ETSI element name, or the KEP code
 
     def of(self, addresses: Sequence[str]) -> "Identity":
         """This provider as a certificate with these rfc822Names calls it: TS 102 640-2 4.1 has From name the signer."""
@@ -42,8 +41,21 @@ class SignedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class Counterpart:
+    """The other provider of a relay: the sender's, or the one of the recipient that an evidence is about."""
+
+    domain: str
+    name: str
+    service_address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """One transaction. ``to``, ``cc`` are the header values of the original, unfolded and in ASCII."""
+    """One transaction. ``to``, ``cc`` are the header values of the original, unfolded and in ASCII.
+
+    ``digest`` (SHA-256) is that of the profile's form of the original, ``size`` that of the original as submitted.
+    ``here`` are the 1-based recipients that have a mailbox of ours.
+    """
 
     remmd_id: str
     evidence_id: str  # of evidence 10
@@ -60,6 +72,10 @@ class Case:
     tr_headers: tuple[tuple[str, str], ...]
     authentication: Authentication | None
     signed_by: SignedBy | None = None  # None: signatures are not looked at
+    profile: str = "tr-kep"
+    own_sender: bool = True
+    here: frozenset[int] = frozenset()
+    counterpart: Counterpart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +85,60 @@ class Order:
     code: KepCode
     identifier: str
     event_time: datetime
-    refers_to: int | None = None  # 1-based; None: all recipients that the issuer speaks for
+    about: tuple[int, ...] = ()  # 1-based; (): all recipients that the issuer speaks for
     reasons: tuple[GivenReason, ...] = ()
 
 
-def case_of(transaction: Transaction) -> Case:
+def case_of(transaction: Transaction, counterpart: Counterpart | None = None) -> Case:
     """The case of a stored transaction."""
     message, dispatch = transaction.message, transaction.dispatch
     facts = message.facts
     method = facts.get("authentication")
     signature = facts.get("signature")
+    sender, authentication = sender_told(facts.get("sender", {}))
     return Case(
         remmd_id=dispatch.remmd_id,
         evidence_id=dispatch.evidence_id,
-        sender=Entity(message.sender, message.sender_name),
+        sender=replace(sender, address=message.sender, name=message.sender_name),
         recipients=tuple(Entity(each.address, each.name) for each in transaction.recipients),
         subject=message.subject,
         ua_message_id=message.ua_message_id,
         t0=message.t0,
-        digest=message.digest,
+        digest=dispatch.digest,
         size=message.size,
         eight_bit=message.eight_bit,
         to=facts.get("to", ""),
         cc=facts.get("cc", ""),
         tr_headers=tuple((name, value) for name, value in facts.get("tr_headers", [])),
-        authentication=Authentication(message.t0, method) if method else None,
+        authentication=Authentication(message.t0, method) if method else authentication,
         signed_by=SignedBy(signature["method"], signature["name"], signature["authority"]) if signature else None,
+        profile=dispatch.profile,
+        own_sender=message.peer is None,
+        here=frozenset(each.ordinal for each in transaction.recipients if each.account is not None),
+        counterpart=counterpart,
     )
+
+
+def tell_sender(evidence: Evidence) -> dict[str, Any]:
+    """What a peer's evidence says of its sender beside the address, as JSON data: evidence of ours repeats it.
+
+    Only what the REM baseline can say is kept (EN 319 532-4 table C.18): one global level, a method with a URI.
+    """
+    sender, authentication = evidence.sender, evidence.sender_authentication
+    told: dict[str, Any] = {"identity": [[each.name, each.value] for each in sender.identity]}
+    if len(sender.assurance) == 1 and sender.assurance[0].kind == "global":
+        told["assurance"] = [sender.assurance[0].level, sender.assurance[0].policy]
+    if authentication is not None and (authentication.method in METHODS or ":" in authentication.method):
+        told["authentication"] = [micros(authentication.time), authentication.method]
+    return told
+
+
+def sender_told(told: Mapping[str, Any]) -> tuple[Entity, Authentication | None]:
+    """What ``tell_sender`` kept: a sender without address, and how it was authenticated."""
+    level, authentication = told.get("assurance"), told.get("authentication")
+    entity = Entity(
+        "",
+        identity=tuple(IdentityAttribute(*each) for each in told.get("identity", ())),
+        assurance=(Assurance(*level),) if level else (),
+    )
+    return entity, Authentication(moment(authentication[0]), authentication[1]) if authentication else None

@@ -11,7 +11,7 @@ from kepgw.evidence.codes import KepCode, Reason
 from kepgw.evidence.markup import MAX_XML, escape
 from kepgw.evidence.model import Evidence, GivenReason
 from kepgw.interop.arrival import Arrival
-from kepgw.interop.case import Order
+from kepgw.interop.case import Order, tell_sender
 from kepgw.interop.work import advance, carry_out, order_evidence
 from kepgw.journey import Action, Event
 from kepgw.journey.states import State
@@ -117,7 +117,14 @@ class Consignment(Arrival):
             eight_bit=relayed.checked.eight_bit,
             digest=self._opened.digest,
             content=None,  # its octets lie inside the dispatch
-            facts={"to": "", "cc": "", "tr_headers": [], "remote": relayed.remote, "received": self._at.isoformat()},
+            facts={
+                "to": "",
+                "cc": "",
+                "tr_headers": [],
+                "sender": tell_sender(evidence),
+                "remote": relayed.remote,
+                "received": self._at.isoformat(),
+            },
             state=RECEIVED,
         )
         insert_message(tx, message)
@@ -128,7 +135,8 @@ class Consignment(Arrival):
             remmd_id=details.remmd_message_id,
             evidence_id=evidence.identifier,
             blind=False,
-            profile=self._opened.card.profile,
+            profile=self._profiles.of(evidence).name,  # answered as it was sent, whatever the card prefers
+            digest=self._opened.digest,
             state=RECEIVED,
             content=content.id,
         )
@@ -184,18 +192,18 @@ class Consignment(Arrival):
         taken: Sequence[tuple[Recipient, tuple[Action, ...]]],
         refused: Sequence[tuple[Recipient, tuple[Action, ...]]],
     ) -> None:
-        """Evidence 20 and 21: one for all of our recipients when they are alike, else one for each of them.
+        """Evidence 20 and 21, as many as the profile wants for those of ours who are alike.
 
         An evidence that names no recipient speaks of all that the dispatch has here, those included that the peer has
         not handed over yet: so it is made only when all came at once.
         """
         reasons = (GivenReason(Reason.UNKNOWN_RECIPIENT),)
-        ours = [each for each in transaction.recipients if each.provider == self._peers.own_domain]
-        alike = len(ours) in {len(taken), len(refused)}
+        profile = self._profiles[transaction.dispatch.profile]
+        ours = [each.ordinal for each in transaction.recipients if each.provider == self._peers.own_domain]
         for code, group, why in ((KepCode.ILETILDI, taken, ()), (KepCode.ILETILMEDI, refused, reasons)):
-            ordinals: list[int | None] = [None] if alike else [each.ordinal for each, _ in group]
-            for ordinal in ordinals if group else []:
-                order = Order(code, self._new_id(), self._at, ordinal, why)
+            ordinals = [each.ordinal for each, _ in group]
+            for about in profile.scopes(ordinals, ours, len(transaction.recipients)) if ordinals else []:
+                order = Order(code, self._new_id(), self._at, about, why)
                 order_evidence(tx, transaction.message, transaction.dispatch, order, self._at)
 
 
@@ -206,7 +214,8 @@ def _t0(evidence: Evidence) -> datetime:
 
 def _said(evidence: Evidence) -> int:
     """Octets, at most, that sender and recipients take in an evidence of ours; a long subject is cut there."""
-    return sum(
+    identity = sum(len(escape(each.name + each.value).encode()) + ENTITY for each in evidence.sender.identity)
+    return identity + sum(
         len(escape(each.name + each.address).encode()) + ENTITY for each in (evidence.sender, *evidence.recipients)
     )
 

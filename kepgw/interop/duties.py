@@ -11,8 +11,9 @@ from functools import partial
 from typing import Final
 
 from kepgw.evidence.codes import KepCode, Reason
+from kepgw.evidence.en319522_codes import ErdsReason
 from kepgw.evidence.model import GivenReason
-from kepgw.interop.case import Order, case_of
+from kepgw.interop.case import Counterpart, Order, case_of
 from kepgw.interop.desk import RelayClient
 from kepgw.interop.peers import Peers
 from kepgw.interop.relaying import Relaying
@@ -21,6 +22,7 @@ from kepgw.interop.work import advance, carry_out, new_identifier, order_of
 from kepgw.interop.workshop import Made, Sealed, Workshop
 from kepgw.journey import Event, State
 from kepgw.message.envelope import Unsealed
+from kepgw.message.form import Form
 from kepgw.message.rendering import Rendered
 from kepgw.store.engine import Store, Tx
 from kepgw.store.ids import micros, new_id
@@ -42,6 +44,7 @@ from kepgw.store.messages import (
 from kepgw.store.octets import (
     ContentRef,
     Span,
+    cut,
     put_blobs,
     put_content,
     read_content,
@@ -92,9 +95,11 @@ class Duties:
         made, sealed = await self._workshop.issue(case, order, original, octets)
         if sealed is None:  # too large to send over: its digest is taken here, as it streams
             content = ContentRef(task.month, transaction.message.content or 0)
-            digest = await self._store.read(lambda tx: _digest(tx, made.unsealed, content))
-            assert made.unsealed is not None
-            sealed = await self._workshop.seal(made.unsealed, digest, original, case.size)
+            unsealed, form = made.unsealed, made.form
+            assert unsealed is not None
+            assert form is not None
+            digest = await self._store.read(lambda tx: _digest(tx, unsealed, form, content))
+            sealed = await self._workshop.seal(unsealed, digest, original, form)
         work = partial(self._issued, task=task, transaction=transaction, made=made, sealed=sealed)
         await self._store.write(work)
 
@@ -105,10 +110,17 @@ class Duties:
         message, dispatch = transaction.message, transaction.dispatch
         recipients = recipients_of(tx, dispatch.month, dispatch.id)
         content = ContentRef(task.month, new_id(at))
-        head, tail = new_id(at), new_id(at)
-        put_blobs(tx, task.month, {head: sealed.head, tail: sealed.tail})
         original = spans_of(tx, ContentRef(task.month, message.content or 0))
-        spans = [Span(head, 0, len(sealed.head)), *original, Span(tail, 0, len(sealed.tail))]
+        assert made.form is not None
+        blobs: dict[int, bytes] = {}
+        spans: list[Span] = []
+        for piece in (sealed.head, *made.form, sealed.tail):
+            if isinstance(piece, bytes):
+                blobs[(blob := new_id(at))] = piece
+                spans.append(Span(blob, 0, len(piece)))
+            else:
+                spans += cut(original, piece.start, piece.end - piece.start)
+        put_blobs(tx, task.month, blobs)
         size = put_content(tx, content, spans, sealed.rendered)
         tx.run(
             "UPDATE dispatch SET state = ?, content = ?, issued = ? WHERE month = ? AND id = ?",
@@ -118,7 +130,7 @@ class Duties:
             dispatch.month,
             dispatch.id,
         )
-        self._keep(tx, message, dispatch, made, None, at)
+        self._keep(tx, message, dispatch, made, Order(KepCode.KABUL, dispatch.evidence_id, message.t0), at)
         proved = [_proved(each, "10") for each in recipients]
         here = [each for each in proved if each.account is not None]
         away = [each for each in proved if each.account is None]
@@ -148,7 +160,7 @@ class Duties:
         """One evidence: into the ledger, and its receipt to the sender's Deliller or provider."""
         order = order_of(task.payload)
         transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
-        made = await self._workshop.make(case_of(transaction), order)
+        made = await self._workshop.make(case_of(transaction, self._counterpart(transaction, order)), order)
         await self._store.write(lambda tx: self._made(tx, task, transaction, order, made))
 
     def _made(self, tx: Tx, task: Task, transaction: Transaction, order: Order, made: Made) -> None:
@@ -158,12 +170,12 @@ class Duties:
         # message and dispatch do not change any more; where the recipients stand is read again
         message, dispatch = transaction.message, transaction.dispatch
         recipients = recipients_of(tx, dispatch.month, dispatch.id)
-        receipt = self._keep(tx, message, dispatch, made, order.refers_to, at)
+        receipt = self._keep(tx, message, dispatch, made, order, at)
         if message.peer is not None:
             payload = {"content": receipt.id, "evidence": order.identifier}
             add(tx, Task(Kind.RECEIPT, task.month, message.id, dispatch.id, message.peer, at, payload, at))
         event = _OWN_PROOFS.get(order.code)
-        about = [each for each in recipients if order.refers_to in {None, each.ordinal}]
+        about = [each for each in recipients if not order.about or each.ordinal in order.about]
         if event is not None and (message.peer is not None or _ours(about)):
             self._step(tx, message, dispatch, about, event, at)
         elif order.code in {KepCode.ULASILAMADI, KepCode.TESLIM_EDILEMEDI}:
@@ -171,11 +183,10 @@ class Duties:
                 _write_proof(tx, dispatch, each, str(order.code.value), at)
         refresh_keywords(tx, message)
 
-    def _keep(
-        self, tx: Tx, message: Message, dispatch: Dispatch, made: Made, ordinal: int | None, at: datetime
-    ) -> ContentRef:
+    def _keep(self, tx: Tx, message: Message, dispatch: Dispatch, made: Made, order: Order, at: datetime) -> ContentRef:
         """Put an evidence of ours into the ledger and its receipt where our own user sees it."""
         month = dispatch.month
+        ordinal = order.about[0] if len(order.about) == 1 else None
         xml, octets, receipt = new_id(at), new_id(at), ContentRef(month, new_id(at))
         put_blobs(tx, month, {xml: made.xml, octets: made.receipt})
         size = put_content(tx, receipt, [Span(octets, 0, len(made.receipt))], made.rendered)
@@ -188,7 +199,7 @@ class Duties:
                 dispatch=dispatch.id,
                 message=message.id,
                 ordinal=ordinal,
-                code=int(evidence.kep_code or 0),
+                code=int(order.code),
                 issuer=self._peers.own_domain,
                 own=True,
                 event_time=evidence.event_time,
@@ -212,6 +223,19 @@ class Duties:
             )
         return receipt
 
+    def _counterpart(self, transaction: Transaction, order: Order) -> Counterpart | None:
+        """The other provider of what an order is about: the sender's, or that of the first recipient it speaks of."""
+        domain = transaction.message.peer
+        if domain is None:
+            about = [each for each in transaction.recipients if not order.about or each.ordinal in order.about]
+            domain = about[0].provider if about else ""
+        if domain in {"", self._peers.own_domain}:
+            return None
+        card = self._peers.card(domain)
+        if card is None:  # removed meanwhile: its domain is what we still know
+            return Counterpart(domain, domain, f"postmaster@{domain}")
+        return Counterpart(domain, card.name, card.service_address)
+
     # -- relay --------------------------------------------------------------------------------------------------
 
     async def relay(self, task: Task) -> None:
@@ -226,7 +250,7 @@ class Duties:
 
     async def answer_window(self, task: Task) -> None:
         """The peer said 250 but sent neither 20 nor 21: evidence 31, "no proof until now"."""
-        reason = (GivenReason(Reason.R_REMMD_MALFUNCTION, text("reason-no-answer", "tr")),)
+        reason = (GivenReason(ErdsReason.RB22, text("reason-no-answer", "tr")),)  # in older words: R_REMMD_Malfunction
         await self._store.write(lambda tx: self._ended(tx, task, Event.ANSWER_WINDOW_ENDED, reason))
 
     async def delivery_window(self, task: Task) -> None:
@@ -298,12 +322,15 @@ def _with_original(tx: Tx, task: Task) -> tuple[Transaction, Rendered, bytes | N
     return transaction, rendered_of(tx, content), octets
 
 
-def _digest(tx: Tx, unsealed: Unsealed | None, content: ContentRef) -> bytes:
+def _digest(tx: Tx, unsealed: Unsealed, form: Form, content: ContentRef) -> bytes:
     """The digest of what the signature of a dispatch covers, as it streams."""
-    assert unsealed is not None
     digest = hashlib.new(unsealed.digest_algorithm, unsealed.signed_head)
-    for chunk in read_content(tx, content):
-        digest.update(chunk)
+    for piece in form:
+        if isinstance(piece, bytes):
+            digest.update(piece)
+            continue
+        for chunk in read_content(tx, content, piece.start, piece.end - piece.start):
+            digest.update(chunk)
     digest.update(unsealed.tail)
     return digest.digest()
 

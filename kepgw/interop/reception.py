@@ -13,12 +13,14 @@ from typing import Final
 
 from kepgw.accounts.address import ascii_lower, parse
 from kepgw.errors import FormatError, SignatureInvalid, StoreError
+from kepgw.evidence.codes import kep_code
 from kepgw.interop.answering import Answer
 from kepgw.interop.arrival import Opened
 from kepgw.interop.card import Card
 from kepgw.interop.consigning import EARLIEST, MAX_AHEAD, Consignment
 from kepgw.interop.desk import Relayed
 from kepgw.interop.peers import Peers, signed_by
+from kepgw.interop.profile import Profiles
 from kepgw.interop.settings import RelaySettings
 from kepgw.message.rendering import render
 from kepgw.refusals import Refusal
@@ -44,6 +46,7 @@ class ReceptionCounter:
         settings: RelaySettings,
         now: Callable[[], datetime],
         ready: Callable[[], None],
+        profiles: Profiles,
         revoked: Callable[[Iterable[bytes], datetime], Revoked | None] = lambda _certificates, _at: None,
     ) -> None:
         self._store = store
@@ -51,6 +54,7 @@ class ReceptionCounter:
         self._anchors = tuple(anchors)  # DER; the peer's own root comes with its card
         self._settings = settings
         self._now = now
+        self._profiles = profiles
         self.ready = ready
         self._revoked = revoked  # of certificates (DER) at a time: MaterialKeeper.revoked
 
@@ -75,8 +79,8 @@ class ReceptionCounter:
             raise Refusal("unknown-peer", f"{relayed.service_address} is no peer any more")
         try:
             at = self._now()
-            opened = await asyncio.to_thread(_open, relayed, card, self._anchors, at, self._revoked)
-            arrival = (self._peers, self._settings, relayed, opened, at)
+            opened = await asyncio.to_thread(_open, relayed, card, self._anchors, at, self._profiles, self._revoked)
+            arrival = (self._peers, self._profiles, self._settings, relayed, opened, at)
             work = Consignment(*arrival).dispatch if opened.original else Answer(*arrival).receipt
             return await self._store.write(work)
         except Refusal as refusal:
@@ -93,6 +97,7 @@ def _open(
     card: Card,
     anchors: Sequence[bytes],
     at: datetime,
+    profiles: Profiles,
     revoked: Callable[[Iterable[bytes], datetime], Revoked | None],
 ) -> Opened:
     """Open and judge a message of ``card``. Raises Refusal."""
@@ -110,9 +115,10 @@ def _open(
     judged = judgement.evidences[0]
     evidence = judged.evidence
     assert evidence is not None
-    # a KEP iletisi and every evidence are time-stamped by definition: Yönetmelik, "KEP iletisi"
+    # every evidence is time-stamped; the envelope of a dispatch where its profile has it so
     stamped = {check.name for _, check in judgement.every() if check.verdict == "ok"}
-    missing = {"evidence-stamp", *(["envelope-stamp"] if judgement.envelope.original else [])} - stamped
+    wants = judgement.envelope.original is not None and profiles.of(evidence).stamped_dispatch
+    missing = {"evidence-stamp", *(["envelope-stamp"] if wants else [])} - stamped
     if missing:
         raise Refusal("envelope-invalid", f"without a time stamp: {', '.join(sorted(missing))}")
     try:
@@ -127,7 +133,13 @@ def _open(
         chain = next(each for each in card.process_chains if each[0] == signer)
         if (found := revoked((*chain, *(stamp.chain or (stamp.tsa_certificate,))), stamp.time)) is not None:
             raise Refusal("envelope-revoked", f"a certificate was revoked at {found.at}, stamped {stamp.time}")
-    if evidence.message is None or evidence.kep_code is None:
+    # a dispatch whose envelope bears no stamp may have been signed just now
+    if judgement.envelope.original is not None and judgement.stamp is None:
+        chain = next(each for each in card.process_chains if each[0] == judgement.signer)
+        if (found := revoked(chain, at)) is not None:
+            raise Refusal("envelope-revoked", f"a certificate was revoked at {found.at}, no stamp is before")
+    code = kep_code(evidence.element, evidence.event)  # of either generation: what it means is the same (ADR 14)
+    if evidence.message is None or code is None:
         raise Refusal("not-an-envelope", f"an evidence of type {evidence.element} without message details")
     if not EARLIEST < evidence.event_time < at + MAX_AHEAD:
         raise Refusal("envelope-invalid", f"an event at {evidence.event_time}")
@@ -143,4 +155,4 @@ def _open(
             raise Refusal("envelope-invalid", "the evidence has no digest of the original")
         if details.digest_algorithm != DIGEST:  # ours speak of the message by SHA-256
             digest = digest_span(view, original, DIGEST)
-    return Opened(card, judged.xml, evidence, details, evidence.kep_code, render(view), original, digest)
+    return Opened(card, judged.xml, evidence, details, code, render(view), original, digest)

@@ -16,12 +16,14 @@ from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Order
 from kepgw.interop.desk import Submission
 from kepgw.interop.peers import Peers
+from kepgw.interop.profile import Profile, Profiles
 from kepgw.interop.settings import Policy
 from kepgw.interop.signatures import Found, SignatureDesk
 from kepgw.interop.work import new_identifier, order_evidence
 from kepgw.journey.states import State
 from kepgw.message.decoded import content_octets
-from kepgw.message.headers import every, fields, split
+from kepgw.message.form import tr_kep
+from kepgw.message.headers import MAX_HEADER, every, fields, split
 from kepgw.message.original import Original, inspect
 from kepgw.message.rendering import Rendered, render
 from kepgw.message.words import unfold
@@ -46,7 +48,6 @@ from kepgw.store.octets import ContentRef, Span, put_blob, put_content
 from kepgw.store.tasks import SIGN, Kind, Task, add
 from kepgw.trust.useranchors import UserAnchors
 
-PROFILE: Final = "tr-kep"
 BASIC: Final = "Basic"  # TS 102 640-2 AuthMethod: a password over TLS
 MAX_DETAILS: Final = 2000  # characters of a reason's details
 SMALL: Final = 8 * 1024  # octets that are looked at on the event loop: the worst of them take a few milliseconds
@@ -65,6 +66,17 @@ class _Looked:
     signature: Found | None = None  # None: not looked at
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A transaction to be: its identifier and what its profile seals are known before the commit."""
+
+    recipients: tuple[str, ...]
+    blind: bool
+    profile: str
+    remmd_id: str
+    digest: bytes
+
+
 class SubmissionCounter:
     """Implements ``desk.SubmissionDesk``."""
 
@@ -75,12 +87,14 @@ class SubmissionCounter:
         policy: Policy,
         now: Callable[[], datetime],
         ready: Callable[[], None],
+        profiles: Profiles,
         anchors: UserAnchors | None = None,
     ) -> None:
         self._store = store
         self._peers = peers
         self._policy = policy
         self._now = now
+        self._profiles = profiles
         self._signatures = SignatureDesk(policy.signature, anchors)
         self.ready = ready
 
@@ -120,7 +134,9 @@ class SubmissionCounter:
             found, problem = await self._signatures.examine(submission.spool.view(), t0, submission.operator.login)
             looked = replace(looked, signature=found, problem=problem)
         problem = looked.problem
-        entry = _Entry(self, submission, looked, t0)
+        small = submission.checked.size <= SMALL
+        plan = self._plan(submission, looked) if small else await asyncio.to_thread(self._plan, submission, looked)
+        entry = _Entry(self, submission, looked, t0, plan)
         if problem is None:
             try:
                 return await self._store.write(entry.accept)
@@ -129,6 +145,48 @@ class SubmissionCounter:
         if problem.rule.code >= 500:  # a lasting refusal is proved by evidence 11; a passing one is tried again
             await self._store.write(lambda tx: entry.refuse(tx, problem))
         raise problem
+
+    def _plan(self, submission: Submission, looked: _Looked) -> tuple[_Planned, ...]:
+        """The transactions of a message: one a profile for those named in it, one for each blind recipient.
+
+        The last is for those who are refused. A dispatch has one form and one evidence 10, so one profile (ADR 18).
+        """
+        original = looked.original
+        named = {*original.to, *original.cc} if original else set()
+        groups: dict[tuple[str, str], list[str]] = {}
+        for address in dict.fromkeys(submission.recipients):
+            groups.setdefault((self._profile(address), "" if address in named else address), []).append(address)
+        planned = [(tuple(group), bool(blind), profile) for (profile, blind), group in groups.items()]
+        planned.append(((), False, self._profiles.local))
+        plan = []
+        for recipients, blind, profile in sorted(planned, key=lambda one: (not one[0], one[1])):
+            identifier = new_identifier("remmd", self._peers.own_domain)
+            digest = _form_digest(self._profiles[profile], submission, identifier)
+            plan.append(_Planned(recipients, blind, profile, identifier, digest))
+        return tuple(plan)
+
+    def _profile(self, address: str) -> str:
+        try:
+            owner = self._peers.owner(address)
+        except Refusal:  # said where it counts, in the commit
+            return self._profiles.local
+        return self._profiles.toward(None if owner == self._peers.own_domain else self._peers.card(owner))
+
+
+def _form_digest(profile: Profile, submission: Submission, remmd_id: str) -> bytes:
+    """The SHA-256 of what ``profile`` seals; of what is refused for its very header, that of the octets."""
+    octets, checked = submission.spool.view(), submission.checked
+    header_end, _ = split(octets)
+    try:
+        form = profile.form(bytes(octets[: min(header_end, MAX_HEADER)]), checked.size, remmd_id)
+    except Refusal:
+        return checked.sha256
+    if form == tr_kep(checked.size):
+        return checked.sha256
+    digest = hashlib.sha256()
+    for chunk in form.chunks(octets):
+        digest.update(chunk)
+    return digest.digest()
 
 
 async def _look(submission: Submission, policy: Policy) -> _Looked:
@@ -174,7 +232,15 @@ def _value(found: Iterable[object], name: str) -> str:
 class _Entry:
     """One submission on its way into the store."""
 
-    def __init__(self, counter: SubmissionCounter, submission: Submission, looked: _Looked, t0: datetime) -> None:
+    def __init__(
+        self,
+        counter: SubmissionCounter,
+        submission: Submission,
+        looked: _Looked,
+        t0: datetime,
+        plan: tuple[_Planned, ...],
+    ) -> None:
+        *self._plan, self._refusal = plan
         self._counter = counter
         self._submission = submission
         self._looked = looked
@@ -204,12 +270,7 @@ class _Entry:
         claim(tx, scope, key, self._month, self._id, mark)
         message = self._message(ACCEPTED)
         self._store_original(tx, message)
-        named = {*original.to, *original.cc}
-        groups = [[each for each in recipients if each in named]]
-        groups += [[each] for each in recipients if each not in named]  # a blind recipient: a transaction of its own
-        identifiers = [
-            self._dispatch(tx, message, group, blind=number > 0) for number, group in enumerate(groups) if group
-        ]
+        identifiers = [self._dispatch(tx, message, planned) for planned in self._plan]
         if submission.refused:
             self._refused(tx, message, [(address, refusal) for address, refusal in submission.refused])
         audit(tx, self._t0, submission.operator.login, "submitted", identifiers[0], submission.remote)
@@ -285,23 +346,24 @@ class _Entry:
         sent = Standard(self._submission.operator.account, SENT)
         deliver(tx, sent, self._content, size=size, kind="original", at=self._t0, flags=["\\Seen"], message=message.id)
 
-    def _dispatch(self, tx: Tx, message: Message, group: list[str], *, blind: bool) -> str:
-        recipients = [self._recipient(tx, ordinal, address) for ordinal, address in enumerate(group, 1)]
-        dispatch = self._new_dispatch(message, ACCEPTED, blind=blind)
+    def _dispatch(self, tx: Tx, message: Message, planned: _Planned) -> str:
+        recipients = [self._recipient(tx, ordinal, address) for ordinal, address in enumerate(planned.recipients, 1)]
+        dispatch = self._new_dispatch(message, ACCEPTED, planned)
         insert_dispatch(tx, dispatch, recipients, self._t0)
         claim(tx, "remmd", dispatch.remmd_id.encode(), self._month, dispatch.id)
         add(tx, Task(Kind.ISSUE, self._month, message.id, dispatch.id, SIGN, self._t0, {}, self._t0))
         return dispatch.remmd_id
 
-    def _new_dispatch(self, message: Message, state: str, *, blind: bool = False) -> Dispatch:
+    def _new_dispatch(self, message: Message, state: str, planned: _Planned) -> Dispatch:
         return Dispatch(
             month=self._month,
             id=new_id(self._t0),
             message=message.id,
-            remmd_id=new_identifier("remmd", self._domain),
+            remmd_id=planned.remmd_id,
             evidence_id=new_identifier("delil", self._domain),
-            blind=blind,
-            profile=PROFILE,
+            blind=planned.blind,
+            profile=planned.profile,
+            digest=planned.digest,
             state=state,
         )
 
@@ -325,7 +387,7 @@ class _Entry:
         """One evidence 11 that names the refused recipients, with every reason once."""
         if not refused:
             return
-        dispatch = self._new_dispatch(message, REFUSED)
+        dispatch = self._new_dispatch(message, REFUSED, self._refusal)
         unique = dict(refused)
         recipients = [
             Recipient(ordinal, address, "", "", None, State.REFUSED, frozenset({"11"}))
@@ -336,6 +398,6 @@ class _Entry:
         for each in unique.values():
             sentences.setdefault(each.rule.reason, {})[each.sentence("tr")] = None
         reasons = tuple(GivenReason(reason, " / ".join(told)[:MAX_DETAILS]) for reason, told in sentences.items())
-        order = Order(KepCode.RED, dispatch.evidence_id, self._t0, None, reasons)
+        order = Order(KepCode.RED, dispatch.evidence_id, self._t0, (), reasons)
         order_evidence(tx, message, dispatch, order, self._t0)
         refresh_keywords(tx, message)

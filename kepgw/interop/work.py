@@ -4,12 +4,14 @@ Every function here is part of a transaction of the store.
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from kepgw.evidence.codes import KEP_CODES, KepCode
+from kepgw.evidence.codes import KEP_CODES, KepCode, Reason
+from kepgw.evidence.en319522_codes import ErdsReason
 from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Order
 from kepgw.interop.settings import RelaySettings
@@ -73,7 +75,7 @@ def order_evidence(tx: Tx, message: Message, dispatch: Dispatch, order: Order, a
         "code": order.code.value,
         "identifier": order.identifier,
         "event_time": micros(order.event_time),
-        "refers_to": order.refers_to,
+        "about": list(order.about),
         "reasons": [[str(each.reason), each.details] for each in order.reasons],
     }
     add(tx, Task(Kind.EVIDENCE, message.month, message.id, dispatch.id, SIGN, at, payload, at))
@@ -85,9 +87,17 @@ def order_of(payload: dict[str, Any]) -> Order:
         KepCode(payload["code"]),
         payload["identifier"],
         moment(payload["event_time"]),
-        payload["refers_to"],
-        tuple(GivenReason(reason, details) for reason, details in payload["reasons"]),
+        tuple(payload["about"]),
+        tuple(GivenReason(_reason(reason), details) for reason, details in payload["reasons"]),
     )
+
+
+def _reason(name: str) -> Reason | ErdsReason | str:
+    """A reason by its name in either generation; those that share a name mean the same, and the older says it."""
+    for known in (Reason, ErdsReason):
+        with suppress(ValueError):
+            return known(name)
+    return name
 
 
 def carry_out(
@@ -109,7 +119,7 @@ def carry_out(
             if action in _ISSUES:
                 code = _ISSUES[action]
                 why = () if KEP_CODES[code].positive else reasons
-                order = Order(code, new_id(), at, recipient.ordinal, why)
+                order = Order(code, new_id(), at, (recipient.ordinal,), why)
                 order_evidence(tx, message, dispatch, order, at)
             elif action is Action.AWAIT_ANSWER:
                 _window(tx, message, dispatch, recipient, Kind.ANSWER_WINDOW, at + settings.answer_window, at)

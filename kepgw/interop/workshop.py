@@ -16,11 +16,12 @@ from kepgw.errors import SigningUnavailable
 from kepgw.evidence import xades
 from kepgw.evidence.ledger import Head, Statement
 from kepgw.evidence.model import Evidence
-from kepgw.interop import tr_kep
 from kepgw.interop.case import Case, Identity, Order
 from kepgw.interop.processes import Processes
+from kepgw.interop.profile import Profiles
 from kepgw.message.envelope import Unsealed
-from kepgw.message.rendering import Rendered, render, render_grafted
+from kepgw.message.form import Form
+from kepgw.message.rendering import Rendered, reheaded, render, render_grafted
 from kepgw.trust import cms
 from kepgw.trust.algorithms import SIGNATURES
 from kepgw.trust.devtsa import DevelopmentTsa
@@ -48,6 +49,7 @@ class Tools:
     """What a signing process needs to begin: who we are, where the keys lie, whom to ask for the time."""
 
     identity: Identity
+    profiles: Profiles
     process_keys: tuple[KeyPlace, ...]
     tsa_key: Path
     tsa_certificates: tuple[Path, ...]
@@ -64,11 +66,12 @@ class Made:
     receipt: bytes
     rendered: Rendered
     unsealed: Unsealed | None
+    form: Form | None  # of the original, in that dispatch
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A dispatch without the original's octets: what stands before and after them."""
+    """A dispatch without the original's octets: what stands before and after its form."""
 
     head: bytes
     tail: bytes
@@ -80,6 +83,7 @@ class Bench:
 
     def __init__(self, tools: Tools) -> None:
         self.identity = tools.identity
+        self.profiles = tools.profiles
         self.keys = ProcessKeys([place.key() for place in tools.process_keys])
         self.stamp = stamper(tools)
 
@@ -99,37 +103,44 @@ class Bench:
             if isinstance(key, TokenKey) and key.place.name in refused:
                 key.stop_logins(refused[key.place.name])
 
-    def make(self, case: Case, order: Order, with_dispatch: bool) -> Made:
-        """Sign and stamp an evidence and wrap it into its receipt. Raises SigningUnavailable or StampUnavailable."""
+    def make(self, case: Case, order: Order, original: Rendered | None = None) -> Made:
+        """Sign and stamp an evidence and wrap it into its receipt; around ``original`` make the dispatch too.
+
+        Raises SigningUnavailable or StampUnavailable.
+        """
         at = datetime.now(UTC)
         key = self.keys.choose(at)
-        identity = self.identity.of(key.addresses)
-        evidence = tr_kep.evidence(identity, case, order, key.certificate)
-        xml = xades.sign(tr_kep.write(identity, evidence), key, at, self.stamp)
+        profile = self.profiles[case.profile].under(key.addresses)
+        evidence = profile.evidence(case, order, key.certificate)
+        xml = xades.sign(profile.write(evidence), key, at, self.stamp, enveloped=profile.enveloped)
         used = SIGNATURES[key.algorithm].digest  # CMS has one digest for content and attributes (RFC 5652 5.4)
-        receipt = tr_kep.receipt(identity, case, evidence, xml, used)
+        receipt = profile.receipt(case, evidence, xml, used)
         # a receipt's envelope is CAdES B-B; the evidence in it carries the stamp
         octets = receipt.head + receipt.seal(
             cms.sign_detached(_digest(used, receipt.signed_head, receipt.tail), key, at, None)
         )
-        unsealed = tr_kep.dispatch(identity, case, xml, used) if with_dispatch else None
-        return Made(evidence, xml, octets, render(octets), unsealed)
+        if original is None:
+            return Made(evidence, xml, octets, render(octets), None, None)
+        form = profile.form(original.header, case.size, case.remmd_id)
+        return Made(evidence, xml, octets, render(octets), profile.dispatch(case, evidence, xml, used), form)
 
-    def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
-        """Sign and stamp a dispatch whose signed octets have this digest."""
+    def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, form: Form) -> Sealed:
+        """Sign and stamp a dispatch whose signed octets, the form among them, have this digest."""
         at = datetime.now(UTC)
         key = self.keys.choose(at)
         tail = unsealed.seal(cms.sign_detached(digest, key, at, self.stamp))  # stamped: Yönetmelik, "KEP iletisi"
-        return Sealed(unsealed.head, tail, render_grafted(unsealed.head, original, size, tail))
+        header = form.octets(original.header)
+        shown = original if header == original.header else reheaded(original, header)
+        return Sealed(unsealed.head, tail, render_grafted(unsealed.head, shown, form.size, tail))
 
     def issue(self, case: Case, order: Order, original: Rendered, octets: bytes | None) -> tuple[Made, Sealed | None]:
         """Evidence 10 and the dispatch at once when the original's ``octets`` are here; else all but the sealing."""
-        made = self.make(case, order, True)
-        if octets is None or made.unsealed is None:
+        made = self.make(case, order, original)
+        unsealed, form = made.unsealed, made.form
+        if octets is None or unsealed is None or form is None:
             return made, None
-        unsealed = made.unsealed
-        digest = _digest(unsealed.digest_algorithm, unsealed.signed_head, octets, unsealed.tail)
-        return replace(made, unsealed=None), self.seal(unsealed, digest, original, case.size)
+        digest = _digest(unsealed.digest_algorithm, unsealed.signed_head, *form.chunks(octets), unsealed.tail)
+        return replace(made, unsealed=None), self.seal(unsealed, digest, original, form)
 
     def head(self, size: int, root: bytes) -> Head:
         """Sign and stamp the ledger's tree of ``size`` records. Raises SigningUnavailable or StampUnavailable."""
@@ -193,7 +204,7 @@ class Workshop:
 
     async def make(self, case: Case, order: Order) -> Made:
         """As Bench.make, in a signing process. Raises also SigningUnavailable when the process ended."""
-        made: Made = await self._sign("make", case, order, False)
+        made: Made = await self._sign("make", case, order)
         return made
 
     async def issue(
@@ -203,9 +214,9 @@ class Workshop:
         issued: tuple[Made, Sealed | None] = await self._sign("issue", case, order, original, octets)
         return issued
 
-    async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, size: int) -> Sealed:
+    async def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, form: Form) -> Sealed:
         """As Bench.seal, in a signing process."""
-        sealed: Sealed = await self._sign("seal", unsealed, digest, original, size)
+        sealed: Sealed = await self._sign("seal", unsealed, digest, original, form)
         return sealed
 
     async def head(self, size: int, root: bytes) -> Head:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from kepgw.message.headers import Octets
 from kepgw.message.imaplist import NIL, envelope, nstring, parameters, string
-from kepgw.message.structure import Part, dump, graft, load, scan
+from kepgw.message.structure import Part, dump, graft, load, rehead, scan
 
-__all__ = ["ORIGINAL_PATH", "Rendered", "body", "bodystructure", "envelope", "render", "render_grafted"]
+__all__ = ["ORIGINAL_PATH", "Rendered", "body", "bodystructure", "envelope", "reheaded", "render", "render_grafted"]
 
 # Where the original stands in our envelopes: signed > mixed > after the introduction (TS 102 640-2 4)
 ORIGINAL_PATH = (1, 2)
@@ -89,6 +89,11 @@ def render(octets: Octets) -> Rendered:
     """Everything of a whole message. Never raises for malformed mail."""
     part = scan(octets)
     return _rendered(bytes(octets[: part.body]), part)
+
+
+def reheaded(original: Rendered, header: bytes) -> Rendered:
+    """The rendering of a message with another header block (blank line included) that says the same of its MIME."""
+    return _rendered(header, rehead(load(original.tree), original.header, header))
 
 
 def render_grafted(head: bytes, original: Rendered, size: int, tail: bytes) -> Rendered:

@@ -70,6 +70,7 @@ def begin(
     delivery_status: bytes | None = None,
     seed: bytes = b"",
     digest_algorithm: str = "sha256",
+    section_header: str = "X-REM-Section-Type",
 ) -> Unsealed:
     """Everything of an envelope but the original's octets and the signature.
 
@@ -79,8 +80,9 @@ def begin(
 
     Boundaries come from ``seed`` alone, so a retry builds the same octets. It must hold the digest of the original and
     an identifier that its sender cannot know: then nobody can write our delimiter lines into a message beforehand.
-    ``digest_algorithm`` is that of the signature to come. Raises ValueError for an empty seed or a file name
-    that is not plain ASCII (our own mistakes).
+    ``digest_algorithm`` is that of the signature to come. ``section_header`` is the name of the field
+    that says what a part is: without ``X-`` since EN 319 532-3. Raises ValueError for an empty seed or a file name that
+    is not plain ASCII (our own mistakes).
     """
     if not seed:
         raise ValueError("an envelope needs a seed for its boundaries")
@@ -96,13 +98,14 @@ def begin(
         b"\r\n--%b\r\n" % signed,
     ]
     signed_from = sum(map(len, head))
+    section = section_header.encode("ascii")
     head += [
         b'Content-Type: multipart/mixed;\r\n boundary="%b"\r\nContent-Transfer-Encoding: %b\r\n' % (mixed, encoding),
         block(inner),
         b"\r\n--%b\r\n" % mixed,
-        _introduction(introduction, both),
+        _introduction(introduction, both, section),
     ]
-    rest = [_evidence(name, octets) for name, octets in evidence]
+    rest = [_evidence(name, octets, section) for name, octets in evidence]
     if delivery_status is not None:
         rest.append(
             b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: 7bit\r\n\r\n" + delivery_status
@@ -111,7 +114,7 @@ def begin(
     tail = [piece for part in rest for piece in (delimiter, b"\r\n", part)]
     tail += [delimiter, b"--\r\n"]
     if original is not None:
-        head += [delimiter, b"\r\n", _original_header(encoding)]
+        head += [delimiter, b"\r\n", _original_header(encoding, section)]
     return Unsealed(b"".join(head), b"".join(tail), signed_from, signed, digest_algorithm)
 
 
@@ -120,12 +123,12 @@ def _boundary(seed: bytes, use: bytes) -> bytes:
     return b"=_kep_" + hashlib.sha256(seed + b"\0" + use).hexdigest()[:40].encode("ascii")
 
 
-def _introduction(introduction: tuple[str, str], boundary: bytes) -> bytes:
+def _introduction(introduction: tuple[str, str], boundary: bytes, section: bytes) -> bytes:
     plain, html = introduction
     return b"".join(
         (
             b'Content-Type: multipart/alternative;\r\n boundary="%b"\r\n' % boundary,
-            b"X-REM-Section-Type: rem_message/introduction\r\n\r\n",
+            b"%b: rem_message/introduction\r\n\r\n" % section,
             b"--%b\r\nContent-Type: text/plain; charset=UTF-8\r\n" % boundary,
             b"Content-Disposition: inline\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",
             _quoted_printable(plain),
@@ -137,18 +140,18 @@ def _introduction(introduction: tuple[str, str], boundary: bytes) -> bytes:
     )
 
 
-def _original_header(encoding: bytes) -> bytes:
+def _original_header(encoding: bytes, section: bytes) -> bytes:
     return b"".join(
         (
             b"Content-Type: message/rfc822; name=AttachedMimeMessage\r\n",
             b"Content-Transfer-Encoding: %b\r\n" % encoding,
             b"Content-Disposition: attachment; filename=AttachedMimeMessage\r\n",
-            b"X-REM-Section-Type: rem_message/original\r\n\r\n",
+            b"%b: rem_message/original\r\n\r\n" % section,
         )
     )
 
 
-def _evidence(name: str, octets: bytes) -> bytes:
+def _evidence(name: str, octets: bytes, section: bytes) -> bytes:
     if not _FILE_NAME.fullmatch(name):
         raise ValueError(f"not a plain file name: {name!r}")
     file = name.encode("ascii")
@@ -157,7 +160,7 @@ def _evidence(name: str, octets: bytes) -> bytes:
             b'Content-Type: application/xml; charset=UTF-8; name="%b"\r\n' % file,
             b"Content-Transfer-Encoding: base64\r\n",
             b'Content-Disposition: attachment; filename="%b"\r\n' % file,
-            b"X-REM-Section-Type: rem_message/xml_evidence\r\n\r\n",  # EN 319 532-3; 640-2 names none for evidence
+            b"%b: rem_message/xml_evidence\r\n\r\n" % section,  # EN 319 532-3; 640-2 names none for evidence
             _base64(octets),
         )
     )

@@ -206,6 +206,18 @@ def graft(skeleton: Part, path: tuple[int, ...], original: Part, size: int, line
     return skeleton
 
 
+def rehead(part: Part, old: bytes, header: bytes) -> Part:
+    """The tree of a message with ``header`` for its ``old`` header block, whose MIME fields are the same.
+
+    Both with their blank line. ``part`` is used up; nothing of the body is read again.
+    """
+    part.total += header.count(b"\n") - old.count(b"\n")
+    _shift(part, len(header) - part.body)
+    part.start = 0
+    part.envelope = envelope_of(fields(header[:MAX_HEADER]))
+    return part
+
+
 def _shift(part: Part, by: int) -> None:
     part.start += by
     part.body += by

@@ -46,7 +46,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """One transaction: a message with the recipients that one evidence 10 names."""
+    """One transaction: a message with the recipients that one evidence 10 names.
+
+    ``digest`` is the SHA-256 of the form of the original that the profile seals: what all of its evidence says.
+    """
 
     month: int
     id: int
@@ -55,6 +58,7 @@ class Dispatch:
     evidence_id: str
     blind: bool
     profile: str
+    digest: bytes
     state: str  # accepted | issued | received | refused
     content: int | None = None
 
@@ -134,8 +138,8 @@ def insert_message(tx: Tx, message: Message) -> None:
 def insert_dispatch(tx: Tx, dispatch: Dispatch, recipients: Iterable[Recipient], at: datetime) -> None:
     """Store a dispatch with its recipients; its identifier becomes findable by ``dispatch_by_remmd``."""
     tx.run(
-        "INSERT INTO dispatch (month, id, message, remmd_id, evidence_id, blind, profile, state, content, issued)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO dispatch (month, id, message, remmd_id, evidence_id, blind, profile, digest, state, content,"
+        " issued) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
         dispatch.month,
         dispatch.id,
         dispatch.message,
@@ -143,6 +147,7 @@ def insert_dispatch(tx: Tx, dispatch: Dispatch, recipients: Iterable[Recipient],
         dispatch.evidence_id,
         int(dispatch.blind),
         dispatch.profile,
+        dispatch.digest,
         dispatch.state,
         dispatch.content,
     )
@@ -191,7 +196,7 @@ def messages_page(tx: Tx, limit: int, before: int | None = None) -> list[Message
 def dispatches_of(tx: Tx, month: int, message: int) -> list[Dispatch]:
     """The dispatches of a message: one for those named in it, one for each blind recipient, one for the refused."""
     rows = tx.rows(
-        "SELECT month, id, message, remmd_id, evidence_id, blind, profile, state, content FROM dispatch"
+        "SELECT month, id, message, remmd_id, evidence_id, blind, profile, digest, state, content FROM dispatch"
         " WHERE month = ? AND message = ? ORDER BY blind, id",
         month,
         message,
@@ -218,7 +223,7 @@ def recipients_of(tx: Tx, month: int, dispatch: int) -> tuple[Recipient, ...]:
 def load_transaction(tx: Tx, month: int, dispatch: int) -> Transaction:
     """A dispatch with all that belongs to it. Raises StoreError when it is not there."""
     row = tx.row(
-        "SELECT month, id, message, remmd_id, evidence_id, blind, profile, state, content FROM dispatch"
+        "SELECT month, id, message, remmd_id, evidence_id, blind, profile, digest, state, content FROM dispatch"
         " WHERE month = ? AND id = ?",
         month,
         dispatch,

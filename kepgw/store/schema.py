@@ -103,7 +103,7 @@ message = Table(
     Column("t0", Big, nullable=False),
     Column("size", Big, nullable=False),
     Column("eight_bit", Big, nullable=False),
-    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the sealed form
+    Column("digest", LargeBinary, nullable=False),  # SHA-256, of the original
     Column("content", Big),  # the original
     Column("facts", Text, nullable=False),  # JSON: To, Cc, X-TR-REM-*, DSN parameters, authentication
     Column("state", Text, nullable=False),  # accepted | refused
@@ -120,6 +120,7 @@ dispatch = Table(
     Column("evidence_id", Text, nullable=False),  # of evidence 10, fixed before the 250
     Column("blind", Big, nullable=False),
     Column("profile", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the form that the profile seals
     Column("state", Text, nullable=False),  # accepted | issued | received
     Column("content", Big),  # the sealed dispatch
     Column("issued", Big),

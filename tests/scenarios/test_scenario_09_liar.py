@@ -47,10 +47,10 @@ def case_of(sender, recipients, original, remmd_id):
 
 
 def dispatch_of(bench, case, original):
-    made = bench.make(case, Order(KepCode.KABUL, case.evidence_id, case.t0), True)
+    made = bench.make(case, Order(KepCode.KABUL, case.evidence_id, case.t0), render(original))
     unsealed = made.unsealed
     digest = hashlib.sha256(unsealed.signed_head + original + unsealed.tail).digest()
-    sealed = bench.seal(unsealed, digest, render(original), len(original))
+    sealed = bench.seal(unsealed, digest, render(original), made.form)
     return sealed.head + original + sealed.tail
 
 
@@ -95,8 +95,8 @@ def test_a_recipient_that_is_not_ours(module_world):
 
 def test_evidence_for_an_unknown_message(module_world, liar):
     case = case_of(module_world.ali, [module_world.veli], b"x", "remmd.yok@hs90.kep.tr")
-    order = Order(KepCode.TESLIM, "delil.yalan-3@hs91.kep.tr", datetime.now(UTC), 1)
-    receipt = liar.make(case, order, False).receipt
+    order = Order(KepCode.TESLIM, "delil.yalan-3@hs91.kep.tr", datetime.now(UTC), (1,))
+    receipt = liar.make(case, order).receipt
     code, text = refused(module_world.here, "kep@hs91.kep.tr", ["kep@hs90.kep.tr"], receipt)
     assert code == 550
     assert "not known here" in text
@@ -117,8 +117,8 @@ def test_delivery_claimed_for_a_recipient_of_another_provider(make_world):
     case = dataclasses.replace(case, digest=hashlib.sha256(original).digest(), ua_message_id=message["Message-ID"])
     liar = Bench(tools_of(load(world.there.folder)))
     ours = next(each["ordinal"] for each in entry["recipients"] if each["address"] == mehmet)
-    order = Order(KepCode.OKUNDU, "delil.yalan-4@hs91.kep.tr", datetime.now(UTC), ours)
-    code, text = refused(world.here, "kep@hs91.kep.tr", ["kep@hs90.kep.tr"], liar.make(case, order, False).receipt)
+    order = Order(KepCode.OKUNDU, "delil.yalan-4@hs91.kep.tr", datetime.now(UTC), (ours,))
+    code, text = refused(world.here, "kep@hs91.kep.tr", ["kep@hs90.kep.tr"], liar.make(case, order).receipt)
     assert code == 554
     assert "only for its own addresses" in text
     # the true state is not touched: the peer is never reached, and says nothing of its own

@@ -6,6 +6,7 @@ from typing import Any
 from kepgw.app.administration.base import Commands, command
 from kepgw.app.cards import check_chains
 from kepgw.app.control import Refused
+from kepgw.app.profiles import profiles_of
 from kepgw.errors import ConfigurationError
 from kepgw.interop.card import MAX_CARD, Card, read_card
 from kepgw.interop.peers import add_peer, all_cards, remove_peer
@@ -71,7 +72,8 @@ class PeerCommands(Commands):
             "domains": list(card.domains),
             "service_address": card.service_address,
             "relay": f"{card.relay_host}:{card.relay_port}",
-            "profile": card.profile,
+            "profiles": list(card.profiles),
+            "profile": profiles_of(self._config).toward(card),
             "process_certificates": [
                 {
                     "sha256": each.fingerprint,

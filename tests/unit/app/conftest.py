@@ -146,8 +146,9 @@ def filled(folder, signed):
 
     def dispatch(tx, name, blind, recipients):
         made = messages.Dispatch(
-            month, new_id(T0), number, f"{name}@hs90.kep.tr", f"delil.{name}@hs90.kep.tr", blind, "tr-kep", "issued"
-        )
+            month, new_id(T0), number, f"{name}@hs90.kep.tr", f"delil.{name}@hs90.kep.tr", blind, "tr-kep",
+            hashlib.sha256(ORIGINAL).digest(), "issued",
+        )  # fmt: skip
         messages.insert_dispatch(tx, made, recipients, T0)
         messages.claim(tx, "remmd", made.remmd_id.encode(), month, made.id)
         return made.id

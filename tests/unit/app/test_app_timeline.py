@@ -12,7 +12,7 @@ from kepgw.store.tasks import Kind, Task
 from kepgw.texts import text
 
 T0 = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
-DISPATCH = Dispatch(202603, 5, 7, "remmd.1@hs90.kep.tr", "delil.1@hs90.kep.tr", False, "tr-kep", "issued")
+DISPATCH = Dispatch(202603, 5, 7, "remmd.1@hs90.kep.tr", "delil.1@hs90.kep.tr", False, "tr-kep", bytes(32), "issued")
 
 
 def message(**changes):

@@ -1,24 +1,24 @@
 """A provider in one process without sockets: real keys, real signatures, a real store, a clock that we hold."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from kepgw.accounts.passwords import Credentials
 from kepgw.evidence.codes import DEVELOPMENT_POLICY, KEP_CODES, KepCode
 from kepgw.evidence.model import Authentication, Entity, GivenReason
-from kepgw.evidence.ts102640 import TR_KEP
-from kepgw.interop import tr_kep
 from kepgw.interop.card import Card, write_card
 from kepgw.interop.carrier import Carrier
 from kepgw.interop.case import Case, Identity, Order
 from kepgw.interop.desk import Outcome, Parameters, Relayed, RelayProblem, Submission
 from kepgw.interop.duties import Duties
 from kepgw.interop.peers import Peers, add_peer
+from kepgw.interop.profile import Profiles
 from kepgw.interop.reception import ReceptionCounter
+from kepgw.interop.rem_baseline import RemBaseline
 from kepgw.interop.settings import Policy, RelaySettings
 from kepgw.interop.submission import SubmissionCounter
+from kepgw.interop.tr_kep import TrKep
 from kepgw.interop.workshop import Authority, Bench, Tools
 from kepgw.message.octets import OctetCheck
 from kepgw.message.rendering import render
@@ -43,6 +43,11 @@ SETTINGS = RelaySettings(
 )
 
 
+def profiles(identity, **choice):
+    known = (TrKep(identity), RemBaseline(identity))
+    return Profiles({each.name: each for each in known}, **choice)
+
+
 def tools(folder, domain, algorithm=""):
     keys = folder / domain / "keys"
     identity = Identity(
@@ -51,10 +56,10 @@ def tools(folder, domain, algorithm=""):
         service_address=f"kep@{domain}",
         policies=(DEVELOPMENT_POLICY,),
         development=True,
-        spelling=TR_KEP,
     )
     return Tools(
         identity=identity,
+        profiles=profiles(identity),
         process_keys=(KeyPlace((keys / "process.pem", keys / "intermediate.pem"), keys / "process.key", algorithm),),
         tsa_key=keys / "tsa.key",
         tsa_certificates=(keys / "tsa.pem",),
@@ -92,7 +97,7 @@ class InProcess:
         if self.trouble:
             raise self.trouble.pop(0)
         self.made.append((order.code, order.identifier))
-        return self.bench.make(case, order, False)
+        return self.bench.make(case, order)
 
     async def issue(self, case, order, original, octets):
         if self.trouble:
@@ -100,10 +105,10 @@ class InProcess:
         self.made.append((order.code, order.identifier))
         return self.bench.issue(case, order, original, octets)
 
-    async def seal(self, unsealed, digest, original, size):
+    async def seal(self, unsealed, digest, original, form):
         if self.trouble:
             raise self.trouble.pop(0)
-        return self.bench.seal(unsealed, digest, original, size)
+        return self.bench.seal(unsealed, digest, original, form)
 
 
 class Client:
@@ -142,12 +147,13 @@ class Clock:
 class House:
     """One provider."""
 
-    def __init__(self, identities, folder, domain=HS90, clock=None, policy=None, providers=None):
+    def __init__(self, identities, folder, domain=HS90, clock=None, policy=None, providers=None, **choice):
         folder.mkdir(exist_ok=True)
         self.identities, self.domain, self.folder = identities, domain, folder
         self.clock = clock or Clock()
         self.policy = policy or Policy()
         self.providers = providers or {}
+        self.profiles = profiles(identities.benches[domain].identity, **choice)
         self.store = Store.open(folder / "store.sqlite")
         self.workshop = InProcess(identities.benches[domain])
         self.client = Client()
@@ -155,9 +161,13 @@ class House:
     async def start(self):
         self.peers = Peers(self.store, self.domain, f"kep@{self.domain}", self.providers)
         await self.peers.start()
-        self.submission = SubmissionCounter(self.store, self.peers, self.policy, self.clock, lambda: None)
+        self.submission = SubmissionCounter(
+            self.store, self.peers, self.policy, self.clock, lambda: None, self.profiles
+        )
         anchors = self.identities.anchors(self.domain)
-        self.reception = ReceptionCounter(self.store, self.peers, anchors, SETTINGS, self.clock, lambda: None)
+        self.reception = ReceptionCounter(
+            self.store, self.peers, anchors, SETTINGS, self.clock, lambda: None, self.profiles
+        )
         self.duties = Duties(self.store, self.peers, self.workshop, self.client, SETTINGS, self.clock)
         return self
 
@@ -305,13 +315,13 @@ def case(octets, **changes):
     return Case(**(values | changes))
 
 
-def sealed(bench, given: Case, octets, *, envelope_by=None, order=None, spoil: Callable | None = None):
-    """The octets of a dispatch. ``envelope_by`` signs the envelope instead; ``spoil`` changes the unsealed."""
-    made = bench.make(given, order or Order(KepCode.KABUL, given.evidence_id, given.t0), True)
-    unsealed = made.unsealed
-    digest = hashlib.sha256(unsealed.signed_head + octets + unsealed.tail).digest()
-    whole = (envelope_by or bench).seal(unsealed, digest, render(octets), len(octets))
-    return whole.head + octets + whole.tail
+def sealed(bench, given: Case, octets, *, envelope_by=None, order=None):
+    """The octets of a dispatch around the form of ``octets``. ``envelope_by`` signs the envelope instead."""
+    made = bench.make(given, order or Order(KepCode.KABUL, given.evidence_id, given.t0), render(octets))
+    unsealed, form = made.unsealed, made.form.octets(octets)
+    digest = hashlib.sha256(unsealed.signed_head + form + unsealed.tail).digest()
+    whole = (envelope_by or bench).seal(unsealed, digest, render(octets), made.form)
+    return whole.head + form + whole.tail
 
 
 def receipt(bench, given: Case, code, *, identifier=None, refers_to=None, reasons=(), at=None):
@@ -319,8 +329,8 @@ def receipt(bench, given: Case, code, *, identifier=None, refers_to=None, reason
     if not KEP_CODES[code].positive and not reasons:
         reasons = (GivenReason("Other"),)
     identifier = identifier or f"delil.{int(code)}.{refers_to}@{bench.identity.domain}"
-    order = Order(code, identifier, at or datetime.now(UTC), refers_to, reasons)
-    return bench.make(given, order, False).receipt
+    order = Order(code, identifier, at or datetime.now(UTC), (refers_to,) if refers_to else (), reasons)
+    return bench.make(given, order).receipt
 
 
-__all__ = ["RelayProblem", "tr_kep"]
+__all__ = ["RelayProblem"]

@@ -40,7 +40,7 @@ def test_any_name_makes_toml_with_that_name_and_nothing_else(identities, name):
     document = tomllib.loads(write_card(replace(identities.card(HS91), name=name)))
     assert document["name"] == name
     assert set(document) == {
-        "kepgw_card", "domain", "name", "domains", "service_address", "profile", "process", "relay",
+        "kepgw_card", "domain", "name", "domains", "service_address", "profiles", "process", "relay",
     }  # fmt: skip
 
 
@@ -68,8 +68,11 @@ def test_any_name_makes_toml_with_that_name_and_nothing_else(identities, name):
         ('host = "127.0.0.1"', 'host = "a b"', "relay.host"),
         ('host = "127.0.0.1"', 'host = "-oProxyCommand=x"', "relay.host"),
         ("[relay]", "[other]", "relay is missing"),
-        ('profile = "tr-kep"', 'profile = "pec"', "wants profile"),
-        ('profile = "tr-kep"', "profile = []", "wants profile"),
+        ('profiles = ["tr-kep"]', 'profiles = ["pec"]', "no profile that is known"),
+        ('profiles = ["tr-kep"]', "profiles = []", "no profile that is known"),
+        ('profiles = ["tr-kep"]', 'profiles = [["tr-kep"], {}]', "no profile that is known"),
+        ('profiles = ["tr-kep"]', 'profiles = "tr-kep"', "no list"),
+        ('profiles = ["tr-kep"]', f"profiles = {['tr-kep'] * 17}", "no list"),
         ("MII", "MIX", "readable certificate"),
         ("MII", "###", "readable certificate"),
     ],

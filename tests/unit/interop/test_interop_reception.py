@@ -55,9 +55,9 @@ async def refused(house, octets, *recipients, sender=f"kep@{HS91}"):
 
 
 def orders(house):
-    """What answers wait to be made: (code, refers_to)."""
+    """What answers wait to be made: (code, the one recipient or None for all)."""
     found = [order_of(each.payload) for each in house.tasks(Kind.EVIDENCE)]
-    return sorted((int(order.code), order.refers_to) for order in found)
+    return sorted((int(order.code), order.about[0] if order.about else None) for order in found)
 
 
 # -- MAIL and RCPT ------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ async def test_a_dispatch_that_no_evidence_of_ours_could_repeat(house, bench, ay
     with monkeypatch.context() as peer:
         peer.setattr(ts102640, "MAX_XML", 1 << 22)
         peer.setattr(markup, "MAX_XML", 1 << 22)
-        peer.setattr(xades, "sign", lambda *given: sign(*given).replace(b"&gt;", b">"))
+        peer.setattr(xades, "sign", lambda *given, **more: sign(*given, **more).replace(b"&gt;", b">"))
         octets = sealed(bench, given, OCTETS)
     assert await refused(house, octets, AYSE) == "not-an-envelope"
     given = replace(given, recipients=given.recipients[:500])

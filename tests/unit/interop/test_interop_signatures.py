@@ -1,16 +1,14 @@
 """The rule about senders' signatures at the desk: off, warn, require; what is kept and what is told."""
 
-from dataclasses import replace
-
 import pytest
 from interop_house import HS91, case, original
 from nes import PART, Eshs, by_us, headers, wrap
 
 from kepgw.evidence.codes import KepCode, Reason
-from kepgw.interop.case import SignedBy, case_of
+from kepgw.interop.case import Order, SignedBy, case_of
 from kepgw.interop.settings import Policy
 from kepgw.interop.submission import SubmissionCounter
-from kepgw.interop.tr_kep import dispatch
+from kepgw.interop.tr_kep import TrKep
 from kepgw.interop.work import order_of
 from kepgw.refusals import Refusal
 from kepgw.store.messages import Transaction
@@ -34,7 +32,13 @@ def desk(house, eshs, tmp_path):
         folder.mkdir()
         (folder / "eshs.pem").write_bytes(eshs.pem())
         house.submission = SubmissionCounter(
-            house.store, house.peers, Policy(signature=rule), house.clock, lambda: None, UserAnchors(folder)
+            house.store,
+            house.peers,
+            Policy(signature=rule),
+            house.clock,
+            lambda: None,
+            house.profiles,
+            UserAnchors(folder),
         )
         return house, house.account("ali", "Ali Yılmaz")
 
@@ -114,11 +118,16 @@ async def test_off(desk, eshs):
     ],
 )
 def test_what_the_reader_is_told(house, signed_by, turkish, english):
-    identity = house.identities.benches[house.domain].identity
-    head = dispatch(identity, replace(case(b"x"), signed_by=signed_by), b"<e/>").head
+    head = dispatched(house, case(b"x", signed_by=signed_by))
     told = " ".join(_text(head).split())
     assert turkish in told
     assert english in told
+
+
+def dispatched(house, given):
+    profile = TrKep(house.identities.benches[house.domain].identity)
+    made = profile.evidence(given, Order(KepCode.KABUL, given.evidence_id, given.t0), None)
+    return profile.dispatch(given, made, b"<e/>").head
 
 
 def _text(head):
@@ -130,5 +139,5 @@ def _text(head):
 
 
 def test_nothing_is_told_when_nothing_was_looked_at(house):
-    head = dispatch(house.identities.benches[house.domain].identity, case(b"x"), b"<e/>").head
+    head = dispatched(house, case(b"x"))
     assert "imzası" not in _text(head)

@@ -3,7 +3,6 @@
 import base64
 import email
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.policy import default
 from pathlib import Path
@@ -15,8 +14,8 @@ from lxml import etree
 from kepgw.evidence import ts102640
 from kepgw.evidence.codes import DEVELOPMENT_POLICY, KEP_CODES, KepCode
 from kepgw.evidence.model import Entity, GivenReason
-from kepgw.interop import tr_kep
 from kepgw.interop.case import Order
+from kepgw.interop.tr_kep import TrKep
 from kepgw.trust.judge import judge_message
 
 XSD = Path(__file__).parents[4] / "shared" / "xsd" / "ts102640" / "TS102640_v2.xsd"
@@ -29,9 +28,9 @@ def parts(octets):
     return email.message_from_bytes(octets, policy=default)
 
 
-def order(code, **more):
+def order(code, refers_to=None):
     reasons = () if KEP_CODES[code].positive else (GivenReason("Other", "gerekçe"),)
-    return Order(code, f"delil.{int(code)}@hs91.kep.tr", AT, reasons=reasons, **more)
+    return Order(code, f"delil.{int(code)}@hs91.kep.tr", AT, (refers_to,) if refers_to else (), reasons)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def test_every_code_is_valid_by_the_schema_as_signed(bench, schema, code, refers
     given = case(
         OCTETS, recipients=TWO, subject="Çağrı: <&>\0\x0b\r\nBcc: x", sender=Entity("ali@hs91.kep.tr", "İ. Ş.")
     )
-    made = bench.make(given, order(code, refers_to=refers_to), False)
+    made = bench.make(given, order(code, refers_to))
     root = etree.fromstring(made.xml)
     assert root.tag.endswith(f"}}{KEP_CODES[code].element}")
     root.remove(root[-1])  # ds:Signature: the published XAdES schema does not know SigningCertificateV2
@@ -59,7 +58,7 @@ def test_every_code_is_valid_by_the_schema_as_signed(bench, schema, code, refers
 @pytest.mark.parametrize("code", KepCode)
 def test_an_evidence_says_what_was_ordered(bench, code):
     given = case(OCTETS, recipients=TWO)
-    found = ts102640.read(bench.make(given, order(code, refers_to=None), False).xml)
+    found = ts102640.read(bench.make(given, order(code)).xml)
     assert found.kep_code is code
     assert found.identifier == f"delil.{int(code)}@hs91.kep.tr"
     assert (found.event_time, found.submission_time) == (AT, given.t0)
@@ -75,8 +74,8 @@ def test_an_evidence_says_what_was_ordered(bench, code):
 
 def test_a_recipient_is_referred_to_only_where_there_are_others(bench):
     one, two = case(OCTETS), case(OCTETS, recipients=TWO)
-    assert ts102640.read(bench.make(one, order(KepCode.TESLIM, refers_to=1), False).xml).refers_to is None
-    assert ts102640.read(bench.make(two, order(KepCode.TESLIM, refers_to=2), False).xml).refers_to == 2
+    assert ts102640.read(bench.make(one, order(KepCode.TESLIM, 1)).xml).refers_to is None
+    assert ts102640.read(bench.make(two, order(KepCode.TESLIM, 2)).xml).refers_to == 2
 
 
 def test_a_dispatch_for_people_and_programs(bench):
@@ -120,7 +119,7 @@ def test_a_dispatch_without_a_usable_to(bench):
 def test_a_receipt_carries_exactly_one_evidence(bench, code):
     given = case(OCTETS, recipients=TWO)
     refers_to = None if code in {KepCode.KABUL, KepCode.RED} else 2
-    made = bench.make(given, order(code, refers_to=refers_to), False)
+    made = bench.make(given, order(code, refers_to))
     whole = parts(made.receipt)
     assert whole["To"] == "ali@hs91.kep.tr"
     assert whole["Message-ID"] == f"<{made.evidence.identifier}>"
@@ -138,9 +137,9 @@ def test_a_receipt_carries_exactly_one_evidence(bench, code):
 
 
 def test_the_type_header_can_be_the_code(bench):
-    identity = replace(bench.identity, type_header="code")
-    made = tr_kep.evidence(identity, case(OCTETS), order(KepCode.TESLIM), None)
-    assert b"X-REM-EvidenceType: 40\r\n" in tr_kep.receipt(identity, case(OCTETS), made, b"<x/>").head
+    profile = TrKep(bench.identity, type_header="code")
+    made = profile.evidence(case(OCTETS), order(KepCode.TESLIM), None)
+    assert b"X-REM-EvidenceType: 40\r\n" in profile.receipt(case(OCTETS), made, b"<x/>").head
 
 
 def test_development_is_marked_for_every_reader(bench):
@@ -161,8 +160,9 @@ def test_nothing_in_a_case_can_break_out_of_a_header(bench):
 
 
 def test_the_same_order_gives_the_same_envelope(bench):
-    given = case(OCTETS)
-    first, second = (tr_kep.dispatch(bench.identity, given, b"<x/>") for _ in range(2))
+    given, profile = case(OCTETS), TrKep(bench.identity)
+    made = profile.evidence(given, order(KepCode.KABUL), None)
+    first, second = (profile.dispatch(given, made, b"<x/>") for _ in range(2))
     assert (first.head, first.tail, first.signed_from) == (second.head, second.tail, second.signed_from)
 
 

@@ -17,7 +17,7 @@ from kepgw.store.messages import Dispatch, Recipient, insert_dispatch, recipient
 from kepgw.store.tasks import queue
 
 AT = datetime(2026, 1, 31, 21, 30, 0, 123456, tzinfo=UTC)
-DISPATCH = Dispatch(202601, 2, 1, "remmd.1@hs90.kep.tr", "delil.1@hs90.kep.tr", False, "tr-kep", "issued")
+DISPATCH = Dispatch(202601, 2, 1, "remmd.1@hs90.kep.tr", "delil.1@hs90.kep.tr", False, "tr-kep", bytes(32), "issued")
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ class Kept:
 
 @given(
     st.sampled_from(KepCode),
-    st.one_of(st.none(), st.integers(1, 5)),
+    st.lists(st.integers(1, 5), max_size=3).map(tuple),
     st.lists(st.tuples(st.sampled_from([*Reason, "urn:other"]), st.text(max_size=20)), max_size=3),
 )
-def test_an_order_survives_the_queue(code, refers_to, reasons):
-    order = Order(code, "delil.1@hs90.kep.tr", AT, refers_to, tuple(GivenReason(*each) for each in reasons))
+def test_an_order_survives_the_queue(code, about, reasons):
+    order = Order(code, "delil.1@hs90.kep.tr", AT, about, tuple(GivenReason(*each) for each in reasons))
     kept = []
 
     class Tx:

@@ -66,7 +66,7 @@ def test_a_certificate_that_has_ended_signs_nothing(identities, monkeypatch):
     monkeypatch.setattr(module, "datetime", Later)
     given = case(OCTETS)
     with pytest.raises(SigningUnavailable):
-        bench.make(given, order(given), False)
+        bench.make(given, order(given))
 
 
 def test_without_any_authority_nothing_is_made(identities):
@@ -74,14 +74,14 @@ def test_without_any_authority_nothing_is_made(identities):
     bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead,)))
     given = case(OCTETS)
     with pytest.raises(StampUnavailable):
-        bench.make(given, order(given), False)
+        bench.make(given, order(given))
 
 
 def test_authorities_are_asked_in_order(identities):
     dead = Authority("http", "http://127.0.0.1:1/tsa", 0.2)
     bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead, Authority("development", "", 1.0))))
     given = case(OCTETS)
-    assert judge_message(bench.make(given, order(given), False).receipt, identities.anchors(HS91)).good
+    assert judge_message(bench.make(given, order(given)).receipt, identities.anchors(HS91)).good
 
 
 async def test_a_barred_certificate_signs_nothing_also_in_a_process_that_starts_later(identities):

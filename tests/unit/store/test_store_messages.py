@@ -41,7 +41,7 @@ def message(number=1, **more):
 
 def dispatch(number=2, of=1, **more):
     values = {"month": 202601, "remmd_id": f"remmd.{number}@hs90.kep.tr", "evidence_id": f"delil.{number}@hs90.kep.tr"}
-    rest = {"blind": False, "profile": "tr-kep", "state": "accepted"}
+    rest = {"blind": False, "profile": "tr-kep", "digest": bytes(32), "state": "accepted"}
     return Dispatch(id=number, message=of, **(values | rest | more))
 
 

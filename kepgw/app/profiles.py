@@ -1,0 +1,29 @@
+"""The profiles of this provider, from the configuration."""
+
+from kepgw.app.config import Config
+from kepgw.interop.case import Identity
+from kepgw.interop.profile import Profile, Profiles
+from kepgw.interop.rem_baseline import RemBaseline
+from kepgw.interop.tr_kep import TrKep
+
+
+def identity_of(config: Config) -> Identity:
+    """This provider, as it appears in what it signs."""
+    return Identity(
+        domain=config.provider.domain,
+        name=config.provider.name,
+        service_address=config.provider.service_address,
+        policies=tuple(config.policies),
+        development=config.provider.development,
+    )
+
+
+def profiles_of(config: Config) -> Profiles:
+    """The profiles that this provider speaks, and with whom."""
+    identity, rem = identity_of(config), config.rem_baseline
+    known: tuple[Profile, ...] = (
+        TrKep(identity, config.spelling, config.evidence.type_header),
+        RemBaseline(identity, rem.country, rem.assurance_level, rem.assurance_policy, config.evidence.methods),
+    )
+    chosen = config.profiles
+    return Profiles({each.name: each for each in known}, chosen.local, dict(chosen.peers))

@@ -1,0 +1,87 @@
+"""A profile: how one kind of provider writes evidence, dispatch and receipt, and what it expects of an exchange.
+
+Two are known: ``tr-kep`` (TS 102 640-2 and Turkish practice) and ``rem-baseline`` (EN 319 532-4 Annex C). A transaction
+has one for all of its life, fixed before the 250 or by the peer's dispatch; whoever makes or takes something asks the
+profile and never which one it is. Readers take both from anybody.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Protocol, Self
+
+from kepgw.errors import StoreError
+from kepgw.evidence.model import Evidence
+from kepgw.interop.card import Card
+from kepgw.interop.case import Case, Order
+from kepgw.message.envelope import Unsealed
+from kepgw.message.form import Form
+
+About = tuple[int, ...]
+"""1-based recipients that an evidence speaks of, () for all that its issuer speaks for."""
+
+
+class Profile(Protocol):
+    """One profile of one provider. Pure: data in, unsigned octets out; plain data that travels to another process."""
+
+    name: ClassVar[str]
+    enveloped: ClassVar[bool]
+    """The transform of evidence signatures: enveloped-signature, or XPath Filter 2."""
+    stamped_dispatch: ClassVar[bool]
+    """Whether a dispatch of a peer must carry a time stamp in its envelope."""
+    repeats_rejection: ClassVar[bool]
+    """Whether the sender's provider answers a peer's rejection with a failure of its own to the sender."""
+
+    def under(self, addresses: Sequence[str]) -> Self:
+        """The profile of this provider as a certificate with these rfc822Names calls it."""
+
+    def speaks(self, evidence: Evidence) -> bool:
+        """Whether an evidence is of the generation that this profile writes."""
+
+    def form(self, header: bytes, size: int, remmd_id: str) -> Form:
+        """What stands in the dispatch for an original of ``size`` octets with this header block. Raises Refusal."""
+
+    def scopes(self, group: Sequence[int], ours: Sequence[int], named: int) -> list[About]:
+        """The evidence 20 or 21 for ``group`` out of ``ours`` out of all ``named`` recipients: what each speaks of."""
+
+    def evidence(self, case: Case, order: Order, certificate: bytes | None) -> Evidence:
+        """The evidence that ``order`` asks for; ``certificate`` (DER) is that of its signer to be."""
+
+    def write(self, evidence: Evidence) -> bytes:
+        """Its XML, unsigned. Raises ValueError for what the profile cannot say."""
+
+    def dispatch(self, case: Case, evidence_10: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
+        """The envelope around the form, with evidence 10 as signed inside."""
+
+    def receipt(self, case: Case, made: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
+        """The envelope around one evidence as signed."""
+
+
+LOCAL_DEFAULT: Final = "tr-kep"
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """The profiles of one provider, and which goes where.
+
+    ``local`` is that of transactions that stay here; ``chosen`` overrides, by domain, what a peer's card prefers.
+    """
+
+    known: Mapping[str, Profile]
+    local: str = LOCAL_DEFAULT
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Profile:
+        try:
+            return self.known[name]
+        except KeyError:
+            raise StoreError(f"a transaction of an unknown profile {name!r}") from None
+
+    def toward(self, card: Card | None) -> str:
+        """The name of the profile for messages to a peer, or to our own users when there is no card."""
+        if card is None:
+            return self.local
+        return self.chosen.get(card.domain) or card.profiles[0]
+
+    def of(self, evidence: Evidence) -> Profile:
+        """The profile that an evidence of a peer is of."""
+        return next(each for each in self.known.values() if each.speaks(evidence))
