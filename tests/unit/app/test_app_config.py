@@ -47,7 +47,7 @@ def settings_in(data: dict, before: str = "") -> set[str]:
     found = set()
     for name, value in data.items():
         tables = value if isinstance(value, list) else [value]
-        if any(isinstance(each, dict) for each in tables):
+        if any(isinstance(each, dict) and each for each in tables):
             found |= {inner for each in tables for inner in settings_in(each, f"{before}{name}.")}
         else:
             found.add(f"{before}{name}")
