@@ -91,7 +91,9 @@ class Laboratory:
                     len(original), False, hashed("sha256", original), base, {}, "accepted",
                 ),
             )  # fmt: skip
-            dispatch = messages.Dispatch(month, base, base, f"r{number}", f"d{number}", False, "tr-kep", "accepted")
+            dispatch = messages.Dispatch(
+                month, base, base, f"r{number}", f"d{number}", False, "tr-kep", hashed("sha256", original), "accepted"
+            )
             messages.insert_dispatch(tx, dispatch, [], T0)
             put_blob(tx, month, base + 1, [b"Subject: head\r\n\r\n"])
             spans = [Span(base + 1, 0, 17), Span(base, 0, len(original))]

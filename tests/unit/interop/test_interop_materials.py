@@ -257,7 +257,14 @@ async def test_a_peer_with_a_revoked_certificate(house, make, identities, bench,
     shutil.copy(identities.folder / HS91 / "keys" / "intermediate.pem", own / "revocation" / "peer.pem")
     keeper, _ = make()
     house.reception = ReceptionCounter(
-        house.store, house.peers, identities.anchors(HS90), SETTINGS, house.clock, lambda: None, keeper.revoked
+        house.store,
+        house.peers,
+        identities.anchors(HS90),
+        SETTINGS,
+        house.clock,
+        lambda: None,
+        house.profiles,
+        keeper.revoked,
     )
     house.account("ayse")
     before = sealed(bench, case(OCTETS), OCTETS)
@@ -287,7 +294,14 @@ async def test_a_peer_with_a_revoked_certificate(house, make, identities, bench,
 async def test_a_time_stamp_authority_that_was_revoked(house, make, identities, bench, own):
     keeper, _ = make()
     house.reception = ReceptionCounter(
-        house.store, house.peers, identities.anchors(HS90), SETTINGS, house.clock, lambda: None, keeper.revoked
+        house.store,
+        house.peers,
+        identities.anchors(HS90),
+        SETTINGS,
+        house.clock,
+        lambda: None,
+        house.profiles,
+        keeper.revoked,
     )
     house.account("ayse")
     await house.receive(sealed(bench, case(OCTETS), OCTETS), "ayse@hs90.kep.tr")
