@@ -80,7 +80,16 @@ class SignatureInvalid(KepError):
 
 
 class StampUnavailable(KepError):
-    """No time-stamp authority gave a usable token; the work waits and is tried again."""
+    """No time-stamp authority gave a usable token; the work waits and is tried again.
+
+    ``outcome`` is what happened, as counted in the metrics (``kepgw.trust.tsaclient.Outcome``); ``offset`` how far the
+    authority's clock was ahead of ours, in seconds, where a token told.
+    """
+
+    def __init__(self, reason: str, outcome: str = "none", offset: float | None = None) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.offset = offset
 
 
 class MaterialUnavailable(KepError):

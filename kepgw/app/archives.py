@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kepgw.app.config import Config
+from kepgw.app.stamping import stamping_of
 from kepgw.evidence.ers_der import ALGORITHMS
 from kepgw.interop.archiving import ArchiveSettings, Archivist, Workshop
 from kepgw.interop.headsinks import CommandSink, FolderSink, HeadSender
@@ -24,13 +25,11 @@ def archivist(store: Store, workshop: Workshop, config: Config, now: Callable[[]
 
 def alone(store: Store, config: Config, now: Callable[[], datetime]) -> Archivist:
     """The archivist where no provider runs: time stamps are asked for in this process."""
-    from kepgw.app.provider import tools_of  # noqa: PLC0415  (only a command on a stopped provider needs it)
-    from kepgw.interop.workshop import stamper  # noqa: PLC0415
 
     class Authorities:
         async def time_stamp(self, digest: bytes) -> bytes:
             """Ask the authorities in their order."""
-            return await asyncio.to_thread(lambda: stamper(tools_of(config))(digest))
+            return await asyncio.to_thread(lambda: stamping_of(config).order()(digest))
 
     return archivist(store, Authorities(), config, now)
 

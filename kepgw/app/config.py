@@ -84,6 +84,9 @@ def missing_files(config: Config) -> list[str]:
     if any(tsa.kind == "development" for tsa in config.tsa):
         named.append(("keys.tsa_key", config.keys.tsa_key))
         named += [("keys.tsa_certificates", path) for path in config.keys.tsa_certificates]
+    named += [
+        (f"tsa.{number}.{name}", path) for number, tsa in enumerate(config.tsa) for name, path in tsa.files.items()
+    ]
     findings = []
     for setting, path in named:
         try:

@@ -3,12 +3,10 @@
 Nothing is changed: the only things made are one time stamp and a file in the spool that is removed at once.
 """
 
-import hashlib
-import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -18,18 +16,16 @@ from kepgw.app.commands.access import ask
 from kepgw.app.config import Config, load, missing_files
 from kepgw.app.doctor_keys import examine_keys
 from kepgw.app.doctor_ports import examine_ports
+from kepgw.app.doctor_stamps import examine_stamps
 from kepgw.app.finding import EARLY, URGENT, Finding, Level, lifetime
-from kepgw.errors import ConfigurationError, KepError, SignatureInvalid
+from kepgw.errors import ConfigurationError, KepError
 from kepgw.trust.devpki import MARK
-from kepgw.trust.keys import describe, load_certificates, load_key
-from kepgw.trust.paths import load_anchors
-from kepgw.trust.stamping import DevelopmentTsa, HttpTsa, verify_token
+from kepgw.trust.keys import describe, load_certificates
 from kepgw.trust.tls import server_context
 from kepgw.trust.useranchors import UserAnchors
 
 LOW_DISK, NO_DISK = 5 << 30, 1 << 29  # free octets: 5 GiB to warn, 512 MiB is a problem
 LATE: Final = timedelta(hours=1)  # work that is due so long deserves a look
-CLOCK: Final = timedelta(seconds=10)  # difference to the time-stamp authority that deserves a look
 
 
 def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
@@ -49,7 +45,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     yield from _files(config)
     yield from examine_keys(config, at)
     yield from _tls(config, at)
-    yield from _stamps(config, at)
+    yield from (Finding(*each) for each in examine_stamps(config, at, lifetime))
     yield from _users(config, at)
     yield from _store(config)
     yield from _disk(config)
@@ -89,6 +85,7 @@ def _files(config: Config) -> Iterator[Finding]:
     if any(tsa.kind == "development" for tsa in config.tsa):
         secret.append(config.keys.tsa_key)
     open_ones = [path for path in secret if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077]
+    open_ones += [path for tsa in config.tsa for path in tsa.secrets if path.exists() and path.stat().st_mode & 0o077]
     for path in open_ones:
         yield Finding("problem", "rights", f"{path} is open to other users", f"chmod go= {path}")
     if not open_ones:
@@ -120,47 +117,6 @@ def _tls(config: Config, at: datetime) -> Iterator[Finding]:
         )
         return
     yield lifetime(what, (until - at).days, until, "renew it and send your new card to every peer: they pin it")
-
-
-def _stamps(config: Config, at: datetime) -> Iterator[Finding]:
-    digest = hashlib.sha256(secrets.token_bytes(32)).digest()
-    try:
-        anchors: Sequence[bytes] = load_anchors(config.trust.anchors)
-    except ConfigurationError:
-        anchors = ()  # told as a missing file
-    findings: list[Finding] = []
-    for tsa in config.tsa:
-        what = f"time stamp {tsa.url or tsa.kind}"
-        try:
-            if tsa.kind == "development":
-                key = load_key(config.keys.tsa_key, *config.keys.tsa_certificates, purpose="tsa")
-                findings.append(lifetime(f"{what} certificate", key.days_left(at), key.not_after, "make new keys"))
-                token = DevelopmentTsa(key)(digest)
-            else:
-                authority = HttpTsa(tsa.url, anchors=anchors, timeout=tsa.timeout)
-                try:
-                    token = authority(digest)
-                finally:
-                    authority.close()
-            stamped = verify_token(token, digest, anchors)
-        except KepError as error:
-            if isinstance(error, SignatureInvalid) or isinstance(error.__cause__, SignatureInvalid):
-                remedy = "put the root of the authority in trust.anchors"
-                findings.append(Finding("problem", what, f"comes, but does not verify: {error}", remedy))
-            else:
-                remedy = "check [[tsa]] and the way to the authority"
-                findings.append(Finding("problem", what, f"gives none: {error}", remedy))
-            continue
-        difference = abs(stamped.time - datetime.now(UTC))
-        if difference > CLOCK:
-            detail = f"its clock and ours differ by {difference.total_seconds():.0f} s"
-            findings.append(Finding("warning", what, detail, "let NTP set the clock of this machine"))
-        else:
-            findings.append(Finding("ok", what, f"given and verified, {stamped.time:%Y-%m-%d %H:%M:%S}Z"))
-    # one authority that serves is enough; the others are only missed
-    enough = any(finding.level != "problem" and "certificate" not in finding.what for finding in findings)
-    for finding in findings:
-        yield finding._replace(level="warning") if enough and finding.level == "problem" else finding
 
 
 def _users(config: Config, at: datetime) -> Iterator[Finding]:

@@ -19,9 +19,13 @@ from kepgw.app.admin import Admin
 from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import Config
 from kepgw.app.control import ControlServer
+from kepgw.app.expiry import ends_of
 from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
+from kepgw.app.metrics import Metrics, Sources
 from kepgw.app.profiles import identity_of, profiles_of
+from kepgw.app.stamping import stamping_of
+from kepgw.app.watching import WatchedClient, WatchedRelay, WatchedSubmission
 from kepgw.errors import ConfigurationError, SigningUnavailable
 from kepgw.imap.server import ImapServer
 from kepgw.imap.session import Limits as ImapLimits
@@ -34,7 +38,7 @@ from kepgw.interop.peers import Peers
 from kepgw.interop.reception import ReceptionCounter
 from kepgw.interop.settings import Policy, RelaySettings
 from kepgw.interop.submission import SubmissionCounter
-from kepgw.interop.workshop import Authority, Tools, Workshop
+from kepgw.interop.workshop import Tools, Workshop
 from kepgw.refusals import Refusal
 from kepgw.smtp.client import SmtpRelayClient
 from kepgw.smtp.limits import ClientLimits, Limits
@@ -46,6 +50,7 @@ from kepgw.store.engine import Store
 from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
 from kepgw.trust import devpki
+from kepgw.trust.circuit import Waits
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tls import client_context, server_context
 from kepgw.trust.useranchors import UserAnchors
@@ -71,10 +76,7 @@ def tools_of(config: Config) -> Tools:
         identity=identity_of(config),
         profiles=profiles_of(config),
         process_keys=tuple(each.place for each in config.keys.process),
-        tsa_key=config.keys.tsa_key,
-        tsa_certificates=tuple(config.keys.tsa_certificates),
-        authorities=tuple(Authority(each.kind, each.url, each.timeout) for each in config.tsa),
-        anchors=tuple(config.trust.anchors),
+        stamping=stamping_of(config),
     )
 
 
@@ -95,6 +97,7 @@ def relay_settings(config: Config) -> RelaySettings:
         retry_max=timedelta(seconds=relay.retry_max),
         retry_jitter=relay.retry_jitter,
         connections_per_peer=relay.connections_per_peer,
+        clock_bound=timedelta(seconds=config.stamping.clock_bound),
     )
 
 
@@ -110,6 +113,7 @@ class Provider:
         self.archivist: Archivist
         self.workshop: Workshop
         self.materials: MaterialKeeper
+        self.metrics = Metrics()
         self._lock = Lock(config.directory)
         self._front: list[Callable[[], Awaitable[None]]] = []  # what talks to the outside
         self._back: list[Callable[[], Awaitable[None]]] = []  # what they stand on, in the order of starting
@@ -151,18 +155,22 @@ class Provider:
         provider = config.provider
         self.peers = Peers(store, provider.domain, provider.service_address, config.known_providers)
         await self.peers.start()
+        await self.metrics.start(store)
         self.workshop = workshop = Workshop(tools_of(config), config.signing.workers)
         self._back.append(workshop.close)
+        workshop.stamps.attempted, workshop.signed = self.metrics.attempted, self.metrics.signed
         await workshop.start()
         if config.provider.development:
             await asyncio.to_thread(devpki.renew_lists, config.directory, now())
         self.materials = materials_of(config, store, self.peers, workshop.certificates.keys, now, self._revoked)
         await self.materials.start()  # before anything is signed: what is revoked is barred first
         self._back.append(self.materials.stop)
-        client = SmtpRelayClient(config.hostname, client_context(), _client_limits(config))
+        client = WatchedClient(SmtpRelayClient(config.hostname, client_context(), _client_limits(config)), self.metrics)
         self._back.append(client.close)
         self._duties = Duties(store, self.peers, workshop, client, relay_settings(config), now)
-        self.carrier = Carrier(store, self._duties, now, workshop.workers)
+        stamping = config.stamping
+        waits = Waits(stamping.retry_first, stamping.retry_max)
+        self.carrier = Carrier(store, self._duties, now, workshop.workers, waits)
         await self.carrier.start()
         self._back.append(partial(self.carrier.stop, GRACE / 3))
         every = timedelta(seconds=config.ledger.head_every)
@@ -206,8 +214,8 @@ class Provider:
             "spool_folder": self._spool,
             "limits": _limits(config),
         }
-        submissions = SubmissionServer(submission, logins, **shared)
-        relay = RelayServer(reception, **shared)
+        submissions = SubmissionServer(WatchedSubmission(submission, self.metrics), logins, **shared)
+        relay = RelayServer(WatchedRelay(reception, self.metrics), **shared)
         imap = ImapServer(
             self.store,
             logins,
@@ -218,7 +226,17 @@ class Provider:
             read_evidence=config.mailbox.read_evidence,
             on_read=self._on_read,
         )
-        health = HealthServer(self.status, listen.host, listen.http)
+        sources = self._sources(
+            lambda: {
+                "submission": submissions.connections,
+                "relay": relay.connections,
+                "imap": imap.connections,
+            }
+        )
+        page = partial(self.metrics.page, sources)
+        health = HealthServer(self.status, listen.host, listen.http, page, config.metrics.clients)
+        watch = asyncio.create_task(self.metrics.watch_the_loop(), name="loop-lag")
+        self._front.append(partial(_cancel, watch))
         self._front += [partial(submissions.stop, GRACE / 3), partial(relay.stop, GRACE / 3)]
         self._front += [partial(imap.stop, 1.0), health.stop]
         await _listen("relay", relay.start(listen.host, listen.relay, tls, False))
@@ -227,6 +245,18 @@ class Provider:
         await _listen("imap", imap.start(listen.host, listen.imap, None, users_tls))
         await _listen("imaps", imap.start(listen.host, listen.imaps, users_tls, None))
         await _listen("http", health.start())
+
+    def _sources(self, connections: Callable[[], dict[str, int]]) -> Sources:
+        return Sources(
+            store=self.store,
+            stamps=self.workshop.stamps,
+            now=now,
+            folder=self.config.store_path.parent,
+            connections=connections,
+            certificates=ends_of(self.config, self.workshop, self.peers),
+            pids=lambda: self.workshop.pids,
+            taking=lambda: self.status()["status"] == "ok",
+        )
 
     async def _revoked(self, fingerprints: frozenset[str]) -> None:
         """Sign nothing with these certificates; what waited for one that may sign again is tried at once."""
@@ -254,7 +284,10 @@ class Provider:
             self.ready()
         except Refusal as refusal:
             return {"status": "degraded", "problem": refusal.key}
-        return {"status": "ok"}
+        stamps = self.workshop.stamps
+        warnings = {"time-stamp": stamps.none_serves, "clock": bool(stamps.clocks())}
+        told = [name for name, is_so in warnings.items() if is_so]
+        return {"status": "ok"} | ({"warnings": told} if told else {})
 
 
 async def _stop(stop: Callable[[], Awaitable[None]], grace: float) -> None:
@@ -264,6 +297,11 @@ async def _stop(stop: Callable[[], Awaitable[None]], grace: float) -> None:
             await stop()
     except Exception as error:
         _log.warning("stopping failed", error=f"{type(error).__name__}: {error}")
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _listen(name: str, starting: Any) -> None:

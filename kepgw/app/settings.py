@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 from pydantic import model_validator as whole
 from pydantic_core import PydanticCustomError
 
@@ -22,6 +22,10 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
     return base / path
 
 
+def _resolve_some(path: Path | None, info: ValidationInfo) -> Path | None:
+    return None if path is None else _resolve(path, info)
+
+
 def _a_provider_domain(domain: str) -> str:
     if not is_provider_domain(domain):
         raise PydanticCustomError("domain", "must be a provider's domain of the form hsNN.kep.tr, lower case")
@@ -29,6 +33,9 @@ def _a_provider_domain(domain: str) -> str:
 
 
 File = Annotated[Path, Field(strict=False), AfterValidator(_resolve)]
+OptionalFile = Annotated[  # "" is none
+    Path | None, Field(strict=False), BeforeValidator(lambda path: path or None), AfterValidator(_resolve_some)
+]
 ProviderDomain = Annotated[str, AfterValidator(_a_provider_domain)]
 Network = Annotated[IPv4Network, Field(strict=False)] | Annotated[IPv6Network, Field(strict=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: the system chooses, for tests
@@ -173,17 +180,61 @@ class MaterialSection(Section):
 
 
 class Tsa(Section):
-    """One time-stamp authority (RFC 3161); ``timeout`` in seconds."""
+    """One time-stamp authority (RFC 3161); ``timeout`` and ``accuracy`` in seconds, ``policy`` a dotted OID."""
 
     kind: Literal["development", "http"]
     url: str
     timeout: Seconds
+    policy: str = Field(pattern=r"^([0-2](\.(0|[1-9][0-9]{0,38})){1,32})?$")
+    accuracy: float = Field(ge=0, le=86_400)
+    user: str = Field(max_length=200, pattern=r"^[^:\x00-\x1f\x7f]*$")  # RFC 7617 2
+    password_file: OptionalFile
+    token_file: OptionalFile
+    client_certificate: OptionalFile
+    client_key: OptionalFile
+    tls_anchors: OptionalFile
 
     @whole(mode="after")
     def _http_has_a_url(self) -> Self:
         if self.kind == "http" and not self.url.startswith(("http://", "https://")):
             raise PydanticCustomError("url", 'url must be the http(s) address of the authority when kind = "http"')
+        if "@" in self.url.partition("://")[2].partition("/")[0]:
+            raise PydanticCustomError("url", "url must not hold a password; name user and password_file")
         return self
+
+    @whole(mode="after")
+    def _access_is_whole(self) -> Self:
+        if bool(self.user) != (self.password_file is not None):
+            raise PydanticCustomError("user", "user and password_file belong together")
+        if self.user and self.token_file is not None:
+            raise PydanticCustomError("user", "user and token_file exclude each other")
+        if (self.client_certificate is None) != (self.client_key is None):
+            raise PydanticCustomError("client", "client_certificate and client_key belong together")
+        if self.client_key is not None and not self.url.startswith("https://"):
+            raise PydanticCustomError("client", "a client_certificate needs an https url")
+        return self
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files that it names, by setting."""
+        names = ("password_file", "token_file", "client_certificate", "client_key", "tls_anchors")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        """Those that nobody else may read."""
+        return tuple(path for name, path in self.files.items() if name in {"password_file", "token_file", "client_key"})
+
+
+class StampingSection(Section):
+    """How time stamps are asked for; all times in seconds."""
+
+    digest: Literal["sha256", "sha384", "sha512"]
+    clock_bound: Seconds
+    retry_first: Seconds
+    retry_max: Seconds
+    wrong_first: Seconds
+    wrong_max: Seconds
 
 
 class Limits(Section):
@@ -324,6 +375,12 @@ class Archive(Section):
     retention_years: int = Field(ge=1, le=1000)
 
 
+class Metrics(Section):
+    """Who may read ``/metrics``: networks in CIDR notation."""
+
+    clients: tuple[Network, ...] = Field(strict=False)
+
+
 class Log(Section):
     """What is told on stderr, and how."""
 
@@ -361,7 +418,8 @@ class Config(Section):
     keys: Keys
     trust: Trust
     material: MaterialSection
-    tsa: tuple[Tsa, ...] = Field(strict=False, min_length=1)
+    tsa: tuple[Tsa, ...] = Field(strict=False, min_length=1, max_length=16)
+    stamping: StampingSection
     limits: Limits
     relay: Relay
     evidence: EvidenceSection
@@ -375,6 +433,7 @@ class Config(Section):
     ledger: Ledger
     archive: Archive
     log: Log
+    metrics: Metrics
 
     _directory: Path = PrivateAttr(default=Path())
     _known: dict[str, KnownProvider] = PrivateAttr(default_factory=dict)
@@ -393,6 +452,11 @@ class Config(Section):
                 )
         if self.limits.message_octets < self.limits.content_octets:
             raise PydanticCustomError("limits", "limits.message_octets must not be below limits.content_octets")
+        stamping = self.stamping
+        if stamping.retry_max < stamping.retry_first or stamping.wrong_max < stamping.wrong_first:
+            raise PydanticCustomError("stamping", "stamping.retry_max and wrong_max must not be below their first")
+        if len({tsa.url or tsa.kind for tsa in self.tsa}) != len(self.tsa):
+            raise PydanticCustomError("tsa", "a [[tsa]] stands twice; keep one table an authority")
         if self.relay.retry_max < self.relay.retry_first:
             raise PydanticCustomError("relay", "relay.retry_max must not be below relay.retry_first")
         return self

@@ -10,10 +10,11 @@ from typing import Any
 from kepgw.evidence.codes import KEP_CODES, KepCode
 from kepgw.evidence.render import show_time
 from kepgw.store.messages import Dispatch, EvidenceRow, Message, Recipient
-from kepgw.store.tasks import SIGN, TIMER, Task
+from kepgw.store.tasks import AWAITING_SIGNATURE, AWAITING_STAMP, SIGN, TIMER, Task
 from kepgw.texts import LANGUAGES, Language, text
 
 _OF_ALL = frozenset({10, 11})  # speak of the whole submission
+_AWAITED = {"time-stamp": AWAITING_STAMP, "signature": AWAITING_SIGNATURE}
 _OF_PROVIDER = frozenset({20, 21})  # without a recipient they speak of all that their issuer has
 
 
@@ -126,6 +127,7 @@ def task_data(task: Task, at: datetime) -> dict[str, Any]:
         "due": _iso(task.due),
         "deadline": None if task.deadline is None else _iso(task.deadline),
         "attempts": task.attempts,
+        "awaits": next((name for name, begins in _AWAITED.items() if task.last_error.startswith(begins)), ""),
         "last_error": task.last_error,
         "age_seconds": max(0, int((at - task.created).total_seconds())),
     }
@@ -170,6 +172,8 @@ def _evidence(row: Mapping[str, Any], indent: str) -> Iterable[str]:
 
 def _waiting(task: Mapping[str, Any], indent: str) -> Iterable[str]:
     yield f"{indent}{_label('show-waiting')}: {task['what_tr']} / {task['what_en']}, {_time(task['due'])}"
+    if task["awaits"]:
+        yield f"{indent}    {_label('show-awaits-' + task['awaits'])}"
     if task["last_error"]:
         yield f"{indent}    {_label('show-attempts')}: {task['attempts']}; {_flat(task['last_error'])}"
 

@@ -1,6 +1,7 @@
 """Digest and signature algorithms of XML signatures, one table each. SHA-1 and MD5 stand in none of them."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -40,3 +41,14 @@ SIGNATURES: Mapping[str, Algorithm] = MappingProxyType(
     }
 )
 SIGNATURE_NAMES: Mapping[str, str] = MappingProxyType({entry.uri: name for name, entry in SIGNATURES.items()})
+
+Stamp = Callable[[bytes], bytes]
+"""Takes a digest, gives an RFC 3161 TimeStampToken in DER; raises StampUnavailable.
+
+The digest is the one that its attribute ``digest`` names, SHA-256 where it has none.
+"""
+
+
+def stamp_over(octets: bytes, stamp: Stamp) -> bytes:
+    """The token (DER) over ``octets``, with the digest that ``stamp`` wants. Raises StampUnavailable."""
+    return stamp(hashlib.new(getattr(stamp, "digest", "sha256"), octets).digest())

@@ -7,7 +7,6 @@ what is the same for every signature of a key is made once.
 
 import base64
 import hashlib
-from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from lxml import etree
 
 from kepgw.errors import FormatError
-from kepgw.evidence.algorithms import DIGESTS, SIGNATURES
+from kepgw.evidence.algorithms import DIGESTS, SIGNATURES, Stamp, stamp_over
 from kepgw.evidence.certificates import issuer_serial, public_key
 from kepgw.evidence.markup import DECLARATION, canonical_form, parse, write_time
 from kepgw.evidence.xades_reader import (
@@ -35,9 +34,6 @@ from kepgw.evidence.xades_reader import (
 )
 
 __all__ = ["Signer", "Stamp", "XadesReading", "read", "sign", "stamped_octets", "verify"]
-
-Stamp = Callable[[bytes], bytes]
-"""Takes a SHA-256 digest, gives an RFC 3161 TimeStampToken in DER; raises StampUnavailable."""
 
 
 class Signer(Protocol):
@@ -176,7 +172,7 @@ def _unsigned(value_element: str, own: str, stamp: Stamp | None) -> str:
     """SignatureTimeStamp over the canonical SignatureValue (EN 319 132-1 5.3)."""
     if stamp is None:
         return ""
-    token = stamp(hashlib.sha256(value_element.encode()).digest())
+    token = stamp_over(value_element.encode(), stamp)
     return (
         "<xades:UnsignedProperties><xades:UnsignedSignatureProperties>"
         f'<xades:SignatureTimeStamp Id="TS-{own}">'

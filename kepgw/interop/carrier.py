@@ -15,7 +15,19 @@ from typing import Final
 from kepgw.errors import KepError, SigningUnavailable, StampUnavailable
 from kepgw.interop.duties import Duties
 from kepgw.store.engine import Change, Store
-from kepgw.store.tasks import SIGN, TIMER, Kind, Task, due_lanes, look, postpone
+from kepgw.store.tasks import (
+    AWAITING_SIGNATURE,
+    AWAITING_STAMP,
+    SIGN,
+    TIMER,
+    Kind,
+    Task,
+    due_lanes,
+    look,
+    postpone,
+    wake,
+)
+from kepgw.trust.circuit import Waits
 
 LONGEST_SLEEP: Final = timedelta(seconds=60)
 SIGN_AT_ONCE: Final = 16  # tasks for each signing process: enough to keep it busy while commits are awaited
@@ -27,7 +39,14 @@ _log = logging.getLogger("kepgw.carrier")
 class Carrier:
     """Runs the duties of a provider until it is stopped."""
 
-    def __init__(self, store: Store, duties: Duties, now: Callable[[], datetime], workers: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        duties: Duties,
+        now: Callable[[], datetime],
+        workers: int,
+        waits: Waits = Waits(5, 300),  # noqa: B008  (immutable)
+    ) -> None:
         self._store = store
         self._duties = duties
         self._now = now
@@ -39,6 +58,8 @@ class Carrier:
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
         self._unsubscribe: Callable[[], None] | None = None
+        self._waits = waits  # of work that awaits a signature or time stamp
+        self._held_up = True  # whether such work may wait for its time; it may have before we started
         self.debt = 0  # signing tasks that wait
         self._do: dict[Kind, Callable[[Task], Awaitable[None]]] = {
             Kind.ISSUE: duties.issue,
@@ -123,14 +144,20 @@ class Carrier:
     async def _carry(self, task: Task) -> None:
         try:
             await self._do[task.kind](task)
+            if task.lane == SIGN and self._held_up:
+                await self._go_on()
         except asyncio.CancelledError:
             raise
         except (StampUnavailable, SigningUnavailable) as error:
-            _log.warning("waiting: task=%s id=%d reason=%s", task.kind, task.id, error)
-            await self._later(task, f"awaiting signature or time stamp: {error}")
+            what = AWAITING_STAMP if isinstance(error, StampUnavailable) else AWAITING_SIGNATURE
+            _log.warning("waiting: task=%s id=%d reason=%s: %s", task.kind, task.id, what, error)
+            self._held_up = True
+            due = self._now() + timedelta(seconds=self._waits.seconds(task.attempts, random.random()))  # noqa: S311
+            await self._later(task, due, f"{what}: {error}")
         except Exception as error:
             _log.exception("task failed: task=%s id=%d message=%d/%d", task.kind, task.id, task.month, task.message)
-            await self._later(task, f"{type(error).__name__}: {error}")
+            due = self._now() + self._duties.settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
+            await self._later(task, due, f"{type(error).__name__}: {error}")
         finally:
             self._running.pop(task.id, None)
             self._ended.add(task.id)
@@ -139,8 +166,12 @@ class Carrier:
                 del self._in_lane[task.lane]
             self._wake.set()
 
-    async def _later(self, task: Task, reason: str) -> None:
-        due = self._now() + self._duties.settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
+    async def _go_on(self) -> None:
+        """Signatures and stamps can be had again: what waits for its next attempt need not."""
+        self._held_up = False
+        await self._store.write(lambda tx: wake(tx, SIGN, self._now()))
+
+    async def _later(self, task: Task, due: datetime, reason: str) -> None:
         with suppress(KepError):  # a full disk: the task stays as it is and comes again at the next look
             await self._store.write(lambda tx: postpone(tx, task, due, reason))
             return

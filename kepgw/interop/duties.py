@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from kepgw.errors import StampUnavailable
 from kepgw.evidence.codes import KepCode, Reason
 from kepgw.evidence.en319522_codes import ErdsReason
 from kepgw.evidence.model import GivenReason
@@ -92,6 +93,7 @@ class Duties:
         transaction, original, octets = await self._store.read(lambda tx: _with_original(tx, task))
         case = case_of(transaction)
         order = Order(KepCode.KABUL, case.evidence_id, case.t0)
+        self._hold(order)
         made, sealed = await self._workshop.issue(case, order, original, octets)
         if sealed is None:  # too large to send over: its digest is taken here, as it streams
             content = ContentRef(task.month, transaction.message.content or 0)
@@ -159,6 +161,7 @@ class Duties:
     async def evidence(self, task: Task) -> None:
         """One evidence: into the ledger, and its receipt to the sender's Deliller or provider."""
         order = order_of(task.payload)
+        self._hold(order)
         transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))
         made = await self._workshop.make(case_of(transaction, self._counterpart(transaction, order)), order)
         await self._store.write(lambda tx: self._made(tx, task, transaction, order, made))
@@ -300,6 +303,11 @@ class Duties:
     ) -> None:
         done = advance(tx, dispatch, recipients, event, at)
         carry_out(tx, message, dispatch, done, at, self.settings, self._new_id, reasons)
+
+    def _hold(self, order: Order) -> None:
+        """No stamp may be older than its event: the clock that fixed it was ahead, and has been set back since."""
+        if order.event_time > self._now() + self.settings.clock_bound:
+            raise StampUnavailable(f"by our clock {order.identifier} happens only at {order.event_time}")
 
     def _new_id(self) -> str:
         return new_identifier("delil", self._peers.own_domain)

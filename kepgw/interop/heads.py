@@ -6,6 +6,7 @@ What is due follows from the store alone: a killed process goes on where it was.
 import asyncio
 import logging
 import math
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from kepgw.errors import SigningUnavailable, StampUnavailable, StoreError
 from kepgw.evidence.ledger import Head
 from kepgw.store import ledger
 from kepgw.store.engine import Change, Store, Tx
+from kepgw.trust.circuit import Waits
 
-RETRY_FIRST: Final = 5.0  # seconds until the second attempt when nobody signs or stamps
-RETRY_MAX: Final = 300.0
+RETRY: Final = Waits(5, 300)  # seconds until the next attempt when nobody signs or stamps
 LONGEST_SLEEP: Final = 3600.0
 
 _log = logging.getLogger("kepgw.ledger")
@@ -90,7 +91,7 @@ class HeadKeeper:
             self._wake.set()
 
     async def _run(self) -> None:
-        pause = RETRY_FIRST
+        pause = 0.0
         failures = 0
         while True:
             self._wake.clear()
@@ -109,7 +110,7 @@ class HeadKeeper:
                 failures += 1
             if failures:
                 self._wake_at = math.inf
-                pause = min(RETRY_FIRST * 2 ** min(failures - 1, 10), RETRY_MAX)
+                pause = RETRY.seconds(failures - 1, random.random())  # noqa: S311  (jitter)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 

@@ -13,9 +13,11 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
@@ -41,23 +43,26 @@ def serve(channel: socket.socket, make: Callable[[Any], Any], argument: Any) -> 
             bench, failure = make(argument), None
         except Exception as error:
             bench, failure = None, error
-        _answer(channel, None, failure)
+        _answer(channel, None, failure, ("", 0.0, None))
         while bench is not None and (size := jobs.read(LENGTH.size)):
             name, arguments = pickle.loads(jobs.read(*LENGTH.unpack(size)))  # noqa: S301  (from our owner)
+            begun = time.monotonic()
             try:
                 value, failure = getattr(bench, name)(*arguments), None
             except Exception as error:
                 value, failure = None, error
-            _answer(channel, value, failure)
+            seconds = time.monotonic() - begun
+            _answer(channel, value, failure, (name, seconds, bench.report() if hasattr(bench, "report") else None))
 
 
-def _answer(channel: socket.socket, value: Any, failure: Exception | None) -> None:
+def _answer(channel: socket.socket, value: Any, failure: Exception | None, told: tuple[str, float, Any]) -> None:
     try:
-        octets = pickle.dumps((value, failure), pickle.HIGHEST_PROTOCOL)
+        octets = pickle.dumps((value, failure, told), pickle.HIGHEST_PROTOCOL)
         if failure is not None:
             pickle.loads(octets)  # noqa: S301  (our own)
     except Exception:  # an exception that cannot travel, or not arrive: its words do
-        octets = pickle.dumps((None, KepError(f"{type(failure).__name__}: {failure}")), pickle.HIGHEST_PROTOCOL)
+        words = KepError(f"{type(failure).__name__}: {failure}")
+        octets = pickle.dumps((None, words, told), pickle.HIGHEST_PROTOCOL)
     channel.sendall(LENGTH.pack(len(octets)) + octets)
 
 
@@ -67,11 +72,30 @@ def _follow(sentinel: int) -> None:
     os._exit(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a process tells beside an answer: the job, its seconds, and the ``report()`` of the bench; "", 0 and None
+    when the process begins or ends. Counters travel so, since the process that makes them has no listener.
+    """
+
+    process: int
+    job: str = ""
+    seconds: float = 0.0
+    news: Any = None
+
+
 class _Process:
     """One process and the jobs that it was given and has not answered."""
 
-    def __init__(self, process: BaseProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        process: BaseProcess,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        heard: Callable[[Told], None],
+    ) -> None:
         self.process = process
+        self._heard = heard
         self.waiting: deque[asyncio.Future[Any]] = deque()
         self._reader = reader
         self._writer = writer
@@ -97,7 +121,8 @@ class _Process:
             while True:
                 size = await self._reader.readexactly(LENGTH.size)
                 octets = await self._reader.readexactly(*LENGTH.unpack(size))
-                value, failure = pickle.loads(octets)  # noqa: S301  (from our own process)
+                value, failure, told = pickle.loads(octets)  # noqa: S301  (from our own process)
+                self._heard(Told(self.process.pid or 0, *told))
                 future = self.waiting.popleft()
                 if future.cancelled():
                     continue
@@ -105,6 +130,7 @@ class _Process:
                     future.set_result(value)
                 else:
                     future.set_exception(failure)
+        self._heard(Told(self.process.pid or 0))
         while self.waiting:
             future = self.waiting.popleft()
             if not future.done():
@@ -127,17 +153,32 @@ def _heard(answer: "asyncio.Future[Any]") -> None:
 
 
 class Processes:
-    """``count`` processes, each with a bench made by ``make(argument)``; jobs are methods of the bench."""
+    """``count`` processes, each with a bench made by ``make(argument)``; jobs are methods of the bench.
 
-    def __init__(self, count: int, make: Callable[[Any], Any], argument: Any) -> None:
+    ``heard`` is called with what each answer tells beside its value.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        make: Callable[[Any], Any],
+        argument: Any,
+        heard: Callable[[Told], None] = lambda _: None,
+    ) -> None:
         self.count = count
         self._make = make
         self._argument = argument
+        self._heard = heard
         self._processes: list[_Process] = []
         self._fresh: list[_Process] = []  # started, and not known yet to be ready
         self._standing: dict[str, tuple[object, ...]] = {}
         self._starting = asyncio.Lock()
         self._closed = False
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that run."""
+        return tuple(each.process.pid for each in self._processes if each.alive and each.process.pid)
 
     async def start(self) -> None:
         """Start all, and wait until each has its bench. Raises what making the bench raised."""
@@ -190,7 +231,7 @@ class Processes:
         theirs.close()
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        opened = _Process(process, reader, writer)
+        opened = _Process(process, reader, writer, self._heard)
         for name, arguments in self._standing.items():
             opened.give(name, arguments).add_done_callback(_heard)
         return opened

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from kepgw.trust.circuit import Waits
+
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
@@ -18,15 +20,13 @@ class RelaySettings:
     retry_max: timedelta = timedelta(minutes=30)
     retry_jitter: float = 0.2  # share of a wait, either way
     connections_per_peer: int = 4
+    clock_bound: timedelta = timedelta(minutes=1)  # an event may lie so far in the future: clocks are set back a little
 
     def wait(self, attempts: int, chance: float) -> timedelta:
         """How long to wait before the next attempt after ``attempts`` failed ones; ``chance`` is in 0..1."""
         first, most = self.retry_first.total_seconds(), self.retry_max.total_seconds()
-        try:
-            grown = min(first * self.retry_factor**attempts, most)
-        except OverflowError:  # a receipt is tried for ever
-            grown = most
-        return timedelta(seconds=grown * (1 + self.retry_jitter * (2 * chance - 1)))
+        waits = Waits(first, most, self.retry_factor, self.retry_jitter)
+        return timedelta(seconds=waits.seconds(attempts, chance))
 
 
 @dataclass(frozen=True, slots=True)

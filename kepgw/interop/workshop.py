@@ -7,41 +7,30 @@ keep the event loop free and use every core. A job is plain data in, octets out;
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from kepgw.errors import SigningUnavailable
 from kepgw.evidence import xades
+from kepgw.evidence.algorithms import Stamp
 from kepgw.evidence.ledger import Head, Statement
 from kepgw.evidence.model import Evidence
 from kepgw.interop.case import Case, Identity, Order
-from kepgw.interop.processes import Processes
+from kepgw.interop.processes import Processes, Told
 from kepgw.interop.profile import Profiles
+from kepgw.interop.stamps import News, Reporter, Stamping, StampWatch
 from kepgw.message.envelope import Unsealed
 from kepgw.message.form import Form
 from kepgw.message.rendering import Rendered, reheaded, render, render_grafted
 from kepgw.trust import cms
 from kepgw.trust.algorithms import SIGNATURES
-from kepgw.trust.devtsa import DevelopmentTsa
 from kepgw.trust.heads import sign_head
-from kepgw.trust.keys import load_key
-from kepgw.trust.paths import load_anchors
 from kepgw.trust.pkcs11key import PinRefused, TokenKey, TokenPlace
 from kepgw.trust.processkeys import KeyPlace, ProcessKeys
-from kepgw.trust.stamping import HttpTsa, TsaOrder
 
 _log = logging.getLogger("kepgw.workshop")
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """A time-stamp authority as configured."""
-
-    kind: str  # development | http
-    url: str
-    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +40,7 @@ class Tools:
     identity: Identity
     profiles: Profiles
     process_keys: tuple[KeyPlace, ...]
-    tsa_key: Path
-    tsa_certificates: tuple[Path, ...]
-    authorities: tuple[Authority, ...]
-    anchors: tuple[Path, ...] = ()  # what tokens of authorities over HTTP are verified to
+    stamping: Stamping
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +71,13 @@ class Bench:
         self.identity = tools.identity
         self.profiles = tools.profiles
         self.keys = ProcessKeys([place.key() for place in tools.process_keys])
-        self.stamp = stamper(tools)
+        self._reporter = Reporter()
+        self._order = tools.stamping.order(self._reporter.attempted)
+        self.stamp: Stamp = self._order
+
+    def report(self) -> News:
+        """What goes to the owner with the next answer."""
+        return self._reporter.news(self._order)
 
     def bar(self, fingerprints: frozenset[str]) -> None:
         """Sign nothing any more with certificates of these fingerprints."""
@@ -108,6 +100,7 @@ class Bench:
 
         Raises SigningUnavailable or StampUnavailable.
         """
+        self._order.check()
         at = datetime.now(UTC)
         key = self.keys.choose(at)
         profile = self.profiles[case.profile].under(key.addresses)
@@ -126,6 +119,7 @@ class Bench:
 
     def seal(self, unsealed: Unsealed, digest: bytes, original: Rendered, form: Form) -> Sealed:
         """Sign and stamp a dispatch whose signed octets, the form among them, have this digest."""
+        self._order.check()
         at = datetime.now(UTC)
         key = self.keys.choose(at)
         tail = unsealed.seal(cms.sign_detached(digest, key, at, self.stamp))  # stamped: Yönetmelik, "KEP iletisi"
@@ -153,19 +147,6 @@ class Bench:
         return self.stamp(digest)
 
 
-def stamper(tools: Tools) -> TsaOrder:
-    """The authorities in their order."""
-    made: list[Any] = []
-    over_http = any(each.kind == "http" for each in tools.authorities)
-    anchors = load_anchors(tools.anchors) if over_http else ()
-    for authority in tools.authorities:
-        if authority.kind == "development":
-            made.append(DevelopmentTsa(load_key(tools.tsa_key, *tools.tsa_certificates, purpose="tsa")))
-        else:
-            made.append(HttpTsa(authority.url, anchors=anchors, timeout=authority.timeout))
-    return TsaOrder(made)
-
-
 def _digest(algorithm: str, *pieces: bytes) -> bytes:
     digest = hashlib.new(algorithm)
     for piece in pieces:
@@ -186,7 +167,21 @@ class Workshop:
         places = zip(self.certificates.keys, tools.process_keys, strict=True)
         self._tokens = {key.fingerprint: each.where for key, each in places if isinstance(each.where, TokenPlace)}
         self._refused: dict[str, str] = {}
-        self._processes = Processes(self.workers, Bench, tools)
+        self.stamps = StampWatch(
+            tuple(dict.fromkeys(each.name for each in tools.stamping.authorities)), tools.stamping.clock
+        )
+        self.signed: Callable[[str, float], None] = lambda _job, _seconds: None  # told each job and its seconds
+        self._processes = Processes(self.workers, Bench, tools, self._heard)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The signing processes."""
+        return self._processes.pids
+
+    def _heard(self, told: Told) -> None:
+        self.stamps.heard(told.process, told.news)
+        if told.job:
+            self.signed(told.job, told.seconds)
 
     async def start(self) -> None:
         """Start all processes, wait until they are ready, and open the tokens.

@@ -240,6 +240,12 @@ def put_head(tx: Tx, head: Head) -> None:
     tx.announce("ledger-head", said.size)
 
 
+def counts(tx: Tx, after: int) -> dict[tuple[int, bool], int]:
+    """How many records there are behind number ``after``, by code and whether they are our own."""
+    rows = tx.rows("SELECT code, own, count(*) FROM evidence WHERE seq > ? GROUP BY code, own", after)
+    return {(row[0], bool(row[1])): row[2] for row in rows}
+
+
 def newest_head(tx: Tx) -> tuple[int, datetime, Head] | None:
     """Size, time and octets of the newest head."""
     row = tx.row("SELECT size, time, statement, signature, token FROM ledger_head ORDER BY size DESC LIMIT 1")

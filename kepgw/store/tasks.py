@@ -13,6 +13,10 @@ from kepgw.store.ids import micros, moment, new_id
 SIGN: Final = "sign"  # lane of work that needs a signature
 TIMER: Final = "timer"  # lane of windows that end; relay work waits in the lane of its peer
 
+# what the reason of postponed work begins with; shown to people, and counted
+AWAITING_STAMP: Final = "awaiting time stamp"
+AWAITING_SIGNATURE: Final = "awaiting signature"
+
 
 class Kind(StrEnum):
     """What a task does."""
@@ -176,6 +180,33 @@ def retry_now(tx: Tx, at: datetime, task_id: int | None = None) -> int:
         task_id,
         task_id,
     )
+
+
+def wake(tx: Tx, lane: str, at: datetime) -> int:
+    """Make all work of a lane due at once. Returns how many tasks were not due yet."""
+    tx.announce("task", 0)
+    return tx.run("UPDATE task SET due = ? WHERE lane = ? AND due > ?", micros(at), lane, micros(at))
+
+
+class Depth(NamedTuple):
+    """What stands in one lane: how much, of which so much awaits a stamp or a signature, and since when."""
+
+    lane: str
+    tasks: int
+    awaiting_stamp: int
+    awaiting_signature: int
+    oldest: datetime
+
+
+def depths(tx: Tx) -> list[Depth]:
+    """All lanes that hold work, by name."""
+    rows = tx.rows(
+        "SELECT lane, count(*), sum(CASE WHEN last_error LIKE ? THEN 1 ELSE 0 END),"
+        " sum(CASE WHEN last_error LIKE ? THEN 1 ELSE 0 END), min(created) FROM task GROUP BY lane ORDER BY lane",
+        f"{AWAITING_STAMP}%",
+        f"{AWAITING_SIGNATURE}%",
+    )
+    return [Depth(row[0], row[1], row[2], row[3], moment(row[4])) for row in rows]
 
 
 def waiting(tx: Tx) -> int:

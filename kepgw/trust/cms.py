@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from asn1crypto import x509
 
 from kepgw.errors import ConfigurationError
+from kepgw.evidence.algorithms import stamp_over
 from kepgw.trust import der
 from kepgw.trust.algorithms import SIGNATURES, digest_identifier
 from kepgw.trust.cmsreading import CmsReading, read, verify
@@ -77,7 +78,7 @@ def envelop(
     signature = signer.sign(der.tlv(0x31, octets))  # signed as a SET, carried as [0] (RFC 5652 5.4)
     unsigned = b""
     if stamp is not None:
-        token = stamp(hashlib.sha256(signature).digest())
+        token = stamp_over(signature, stamp)
         unsigned = der.tlv(0xA1, der.attribute("1.2.840.113549.1.9.16.2.14", token))
     signer_info = der.sequence(
         static.signer_head, der.tlv(0xA0, octets), static.algorithm, der.octet_string(signature), unsigned

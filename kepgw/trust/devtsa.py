@@ -25,6 +25,7 @@ _ACCURACY = der.sequence(der.integer(1))  # one second: the clock of a developme
 _VERSION = der.integer(1)
 _GRANTED = der.sequence(der.integer(0))
 _BAD_REQUEST = der.sequence(der.sequence(der.integer(2), der.tlv(0x03, b"\x02\x04")))  # rejection, badDataFormat
+_UNACCEPTED_POLICY = der.sequence(der.sequence(der.integer(2), der.tlv(0x03, b"\x00\x00\x01")))  # bit 15
 
 
 class DevelopmentTsa:
@@ -70,4 +71,6 @@ class DevelopmentTsa:
             asked = read_request(request)
         except FormatError:
             return _BAD_REQUEST
+        if asked.policy not in {"", DEVELOPMENT_POLICY}:
+            return _UNACCEPTED_POLICY
         return der.sequence(_GRANTED, self.token(asked.digest, asked.nonce))

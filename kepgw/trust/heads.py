@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid
+from kepgw.evidence.algorithms import stamp_over
 from kepgw.evidence.ledger import Head, Statement
 from kepgw.trust import cms, paths
 from kepgw.trust.algorithms import SIGNATURES
 from kepgw.trust.keys import describe
-from kepgw.trust.tokens import Stamped, verify_token
+from kepgw.trust.tokens import Stamped, read_token, verify_token
 
 if TYPE_CHECKING:
     from kepgw.evidence.xades import Signer, Stamp
@@ -33,7 +34,7 @@ def sign_head(statement: Statement, signer: "Signer", stamp: "Stamp") -> Head:
     octets = statement.octets()
     digest = hashlib.new(SIGNATURES[signer.algorithm].digest, octets).digest()
     signature = cms.sign_detached(digest, signer, statement.time)
-    return Head(octets, signature, stamp(hashlib.sha256(signature).digest()))
+    return Head(octets, signature, stamp_over(signature, stamp))
 
 
 def verify_head(
@@ -50,7 +51,8 @@ def verify_head(
         raise SignatureInvalid(f"it is a head of the ledger of {statement.domain}, not of {domain}", "head")
     digests = {name: hashlib.new(name, head.statement).digest() for name in ("sha256", "sha384", "sha512")}
     reading = cms.verify(head.signature, digests, check="head-signature")
-    stamp = verify_token(head.token, hashlib.sha256(head.signature).digest(), anchors, intermediates)
+    stamped = hashlib.new(read_token(head.token).digest_algorithm, head.signature).digest()
+    stamp = verify_token(head.token, stamped, anchors, intermediates)
     paths.validate(reading.signer, (*reading.certificates, *intermediates), anchors, stamp.time, usage="sign")
     try:
         addresses = describe(reading.signer, stamp.time).addresses

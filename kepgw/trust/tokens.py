@@ -36,10 +36,11 @@ class _Response(core.Sequence):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Asked:
-    """A TimeStampReq: the digest (SHA-2, known by its length) and the nonce if any."""
+    """A TimeStampReq: the digest (SHA-2, known by its length), the nonce if any, the wanted policy or ""."""
 
     digest: bytes
     nonce: int | None
+    policy: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,26 @@ class Stamped:
     chain: tuple[bytes, ...] = ()
 
 
-def build_request(digest: bytes, nonce: int | None = None) -> bytes:
-    """A TimeStampReq (DER) for a SHA-2 ``digest``, asking for the authority's certificate (RFC 3161 2.4.1)."""
+def build_request(digest: bytes, nonce: int | None = None, policy: str = "") -> bytes:
+    """A TimeStampReq (DER) for a SHA-2 ``digest``, asking for the authority's certificate (RFC 3161 2.4.1).
+
+    ``policy`` is the OID of the policy to stamp under, dotted; empty leaves it to the authority.
+    """
     imprint = der.sequence(digest_identifier(DIGEST_SIZES[len(digest)]), der.octet_string(digest))
-    return der.sequence(_VERSION, imprint, b"" if nonce is None else der.integer(nonce), _TRUE)
+    wanted = der.oid(policy) if policy else b""
+    return der.sequence(_VERSION, imprint, wanted, b"" if nonce is None else der.integer(nonce), _TRUE)
 
 
 def read_request(request: bytes) -> Asked:
     """The digest and nonce of a TimeStampReq. Raises FormatError for anything but SHA-2 of the right length."""
     read = _load(tsp.TimeStampReq, request, "time-stamp request")
     try:
-        nonce = read["nonce"]
-        return Asked(_imprint(read["message_imprint"])[1], None if isinstance(nonce, core.Void) else nonce.native)
+        nonce, policy = read["nonce"], read["req_policy"]
+        return Asked(
+            _imprint(read["message_imprint"])[1],
+            None if isinstance(nonce, core.Void) else nonce.native,
+            "" if isinstance(policy, core.Void) else policy.dotted,
+        )
     except Exception as error:  # ours, and asn1crypto's of many kinds, which parses lazily
         raise FormatError(f"not a usable time-stamp request: {error}") from error
 
@@ -94,11 +103,12 @@ def read_response(response: bytes) -> bytes:
         reason = status["fail_info"].native
         token = b"" if isinstance(read["time_stamp_token"], core.Void) else read["time_stamp_token"].dump()
     except FormatError as error:
-        raise StampUnavailable(str(error)) from error
+        raise StampUnavailable(str(error), "unreadable") from error
     except Exception as error:  # asn1crypto parses lazily and raises errors of many kinds
-        raise StampUnavailable(f"not a readable time-stamp response: {error}") from error
+        raise StampUnavailable(f"not a readable time-stamp response: {error}", "unreadable") from error
     if granted not in ("granted", "granted_with_mods") or not token:
-        raise StampUnavailable(f"the time-stamp authority refused: {granted} {reason or ''} {words[:200]}".rstrip())
+        said = f"the time-stamp authority refused: {granted} {reason or ''} {words[:200]}"
+        raise StampUnavailable(said.rstrip(), "refused")
     return bytes(token)
 
 

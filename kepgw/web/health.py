@@ -1,19 +1,21 @@
-"""``GET /health``: whether the provider takes messages now, for a supervisor or a load balancer. Nothing else.
+"""``GET /health``: whether the provider takes messages now, for a supervisor or a load balancer.
 
-The answer is public: ``status`` gives nothing that an outsider may not know.
+The answer is public: ``status`` gives nothing that an outsider may not know. ``GET /metrics`` is not: it names
+peers and how much is sent, and is answered to the networks of the configuration only.
 """
 
 import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from kepgw.errors import ConfigurationError
@@ -38,11 +40,27 @@ class _Server(uvicorn.Server):
         self.listening.set()
 
 
-class HealthServer:
-    """Serves ``status()`` as JSON: 200 when its ``"status"`` is ``"ok"``, else 503. ``port`` 0: the system chooses."""
+Page = Callable[[str], Awaitable[tuple[str, bytes]]]
+"""Takes an Accept header, gives content type and octets."""
 
-    def __init__(self, status: Callable[[], dict[str, Any]], host: str, port: int) -> None:
+
+class HealthServer:
+    """Serves ``status()`` as JSON: 200 when its ``"status"`` is ``"ok"``, else 503. ``port`` 0: the system chooses.
+
+    ``metrics`` is the page for Prometheus, served to ``clients`` only.
+    """
+
+    def __init__(
+        self,
+        status: Callable[[], dict[str, Any]],
+        host: str,
+        port: int,
+        metrics: Page | None = None,
+        clients: Sequence[IPv4Network | IPv6Network] = (),
+    ) -> None:
         self._status = status
+        self._metrics = metrics
+        self._clients = tuple(clients)
         self._host = host
         self.port = port
         self._server: _Server | None = None
@@ -63,7 +81,10 @@ class HealthServer:
                 "is another program on that port?"
             ) from error
         self.port = int(listener.getsockname()[1])
-        page = Starlette(routes=[Route("/health", self._health, methods=["GET"])])
+        routes = [Route("/health", self._health, methods=["GET"])]
+        if self._metrics is not None:
+            routes.append(Route("/metrics", self._page, methods=["GET"]))
+        page = Starlette(routes=routes)
         page.router.redirect_slashes = False
         server = _Server(
             uvicorn.Config(
@@ -98,6 +119,25 @@ class HealthServer:
         if server is not None and task is not None:
             server.should_exit = True
             await task
+
+    async def _page(self, request: Request) -> Response:
+        assert self._metrics is not None
+        if not self._may_read(request.client.host if request.client else ""):
+            return PlainTextResponse("not for you; see [metrics] clients\n", 403)
+        try:
+            kind, octets = await self._metrics(request.headers.get("Accept", "")[:1000])
+        except Exception:
+            _log.exception("the metrics cannot be told")
+            return PlainTextResponse("the metrics cannot be told; see the log\n", 500)
+        return Response(octets, headers={"Content-Type": kind, "Cache-Control": "no-store"})
+
+    def _may_read(self, client: str) -> bool:
+        try:
+            address = ip_address(client.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return any((mapped or address) in network for network in self._clients)
 
     async def _health(self, _request: Request) -> JSONResponse:
         try:

@@ -185,6 +185,35 @@ def test_several_authorities_keep_their_order(folder):
 
 
 @pytest.mark.parametrize(
+    ("lines", "parts"),
+    [
+        ('url = "http://kep:gizli@tsa.example/"', ["password", "password_file"]),
+        ('url = "https://tsa.example/"\nuser = "kep"', ["user and password_file belong together"]),
+        ('url = "https://tsa.example/"\nuser = "k"\npassword_file = "p"\ntoken_file = "t"', ["exclude each other"]),
+        ('url = "https://tsa.example/"\nclient_key = "k"', ["belong together"]),
+        ('url = "http://tsa.example/"\nclient_key = "k"\nclient_certificate = "c"', ["https"]),
+        ('url = "https://tsa.example/"\npolicy = "KamuSM"', ["tsa.1.policy"]),
+        ('url = "https://tsa.example/"\npolicy = "1.2.03"', ["tsa.1.policy"]),
+        ('url = "https://tsa.example/"\naccuracy = -1.0', ["tsa.1.accuracy"]),
+        ('url = "https://tsa.example/"\n[[tsa]]\nkind = "http"\nurl = "https://tsa.example/"', ["stands twice"]),
+    ],
+)
+def test_mistakes_about_an_authority(folder, lines, parts):
+    change(folder, "[limits]", f'[[tsa]]\nkind = "http"\n{lines}\n\n[limits]')
+    sentence = refused(folder)
+    assert all(part in sentence for part in parts), sentence
+
+
+def test_an_authority_with_an_account(folder):
+    lines = 'url = "https://tsa.example/"\nuser = "kep"\npassword_file = "keys/tsa.password"\npolicy = "2.16.792.1.2.1"'
+    change(folder, "[limits]", f'[[tsa]]\nkind = "http"\n{lines}\n\n[limits]')
+    tsa = load(folder).tsa[1]
+    assert tsa.files == {"password_file": folder / "keys" / "tsa.password"}
+    assert tsa.secrets == (folder / "keys" / "tsa.password",)
+    assert any("tsa.1.password_file" in each for each in missing_files(load(folder)))
+
+
+@pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
         ("recipients = 500", "recipientz = 500", ["limits.recipientz", "not a setting"]),
@@ -205,6 +234,9 @@ def test_several_authorities_keep_their_order(folder):
         ('url = "sqlite:///kepgw.sqlite"', 'url = "mysql://x"', ["store.url"]),
         ('etebligat = "refuse"', 'etebligat = "maybe"', ["policy.etebligat", "refuse"]),
         ("retry_max = 1800", "retry_max = 1", ["relay.retry_max"]),
+        ("retry_max = 300", "retry_max = 1", ["stamping.retry_max"]),
+        ('digest = "sha256"', 'digest = "sha1"', ["stamping.digest"]),
+        ('clients = ["127.0.0.0/8"', 'clients = ["everywhere"', ["metrics.clients"]),
         ("[signing]", "[signin]", ["signin", "not a setting"]),
         ("[log]", "[log", ["not valid TOML"]),
     ],

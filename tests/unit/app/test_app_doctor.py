@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from kepgw.app.commands.access import ask
 from kepgw.app.config import load
 from kepgw.app.doctor import examine, lifetime
 from kepgw.app.doctor_ports import examine_ports
+from kepgw.app.doctor_stamps import _clocks
 from kepgw.app.initialise import PORTS, initialise
 from kepgw.errors import ConfigurationError
 from kepgw.trust.keys import describe
@@ -136,6 +138,32 @@ def test_one_authority_that_serves_is_enough(well):
     with (well / "kepgw.toml").open("a", encoding="utf-8") as file:
         file.write(f'\n[[tsa]]\nkind = "http"\nurl = "http://127.0.0.1:{port}/"\ntimeout = 1.0\n')
     assert ills(well)[f"time stamp http://127.0.0.1:{port}/"].level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("offsets", "levels", "says"),
+    [
+        ({"a": 0, "b": 9}, [], ""),
+        ({"a": 11, "b": 0}, ["warning"], "if ours is right, tell the authority"),
+        ({"a": 61}, ["problem"], "11.* behind|61 s behind"),
+        ({"a": -61, "b": -62}, ["problem", "problem"], "all authorities agree that ours is wrong"),
+    ],
+)
+def test_whose_clock_is_wrong(offsets, levels, says):
+    found = list(_clocks({name: timedelta(seconds=each) for name, each in offsets.items()}, timedelta(seconds=60)))
+    assert [level for level, *_ in found] == levels
+    assert re.search(says, " ".join(part for each in found for part in each))
+
+
+def test_secrets_of_an_authority_are_closed_to_others(well):
+    secret = well / "keys" / "tsa.password"
+    secret.write_text("gizli\n", "ascii")
+    secret.chmod(0o644)
+    with (well / "kepgw.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            '\n[[tsa]]\nkind = "http"\nurl = "http://127.0.0.1:1/"\nuser = "k"\npassword_file = "keys/tsa.password"\n'
+        )
+    assert "tsa.password is open to other users" in ills(well)["rights"].detail
 
 
 def test_a_store_that_is_none(well):

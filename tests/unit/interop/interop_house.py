@@ -17,9 +17,10 @@ from kepgw.interop.profile import Profiles
 from kepgw.interop.reception import ReceptionCounter
 from kepgw.interop.rem_baseline import RemBaseline
 from kepgw.interop.settings import Policy, RelaySettings
+from kepgw.interop.stamps import Authority, Stamping
 from kepgw.interop.submission import SubmissionCounter
 from kepgw.interop.tr_kep import TrKep
-from kepgw.interop.workshop import Authority, Bench, Tools
+from kepgw.interop.workshop import Bench, Tools
 from kepgw.message.octets import OctetCheck
 from kepgw.message.rendering import render
 from kepgw.refusals import Refusal
@@ -61,9 +62,9 @@ def tools(folder, domain, algorithm=""):
         identity=identity,
         profiles=profiles(identity),
         process_keys=(KeyPlace((keys / "process.pem", keys / "intermediate.pem"), keys / "process.key", algorithm),),
-        tsa_key=keys / "tsa.key",
-        tsa_certificates=(keys / "tsa.pem",),
-        authorities=(Authority("development", "", 1.0),),
+        stamping=Stamping(
+            (Authority("development", "", 1.0),), tsa_key=keys / "tsa.key", tsa_certificates=(keys / "tsa.pem",)
+        ),
     )
 
 

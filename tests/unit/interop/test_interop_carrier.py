@@ -6,16 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from kepgw.errors import StampUnavailable, StoreError
+from kepgw.errors import SigningUnavailable, StampUnavailable, StoreError
 from kepgw.interop import carrier as module
 from kepgw.interop.carrier import SIGN_AT_ONCE, Carrier
 from kepgw.interop.settings import RelaySettings
 from kepgw.store import tasks
 from kepgw.store.engine import Store
 from kepgw.store.tasks import SIGN, TIMER, Kind, Task
+from kepgw.trust.circuit import Waits
 
 AT = datetime(2026, 1, 31, 21, 30, tzinfo=UTC)
 SETTINGS = RelaySettings(connections_per_peer=2, retry_jitter=0.0)
+STAMP_WAITS = Waits(7, 60, jitter=0.0)
 
 
 class Work:
@@ -52,7 +54,7 @@ async def shop(tmp_path):
     store = Store.open(tmp_path / "s")
     work = Work(store)
     clock = SimpleNamespace(time=AT)
-    carrier = Carrier(store, work, lambda: clock.time, 1)
+    carrier = Carrier(store, work, lambda: clock.time, 1, STAMP_WAITS)
     yield SimpleNamespace(store=store, work=work, carrier=carrier, clock=clock)
     await carrier.stop(5)
     store.close()
@@ -125,8 +127,16 @@ async def test_signing_has_a_bound_and_the_debt_is_told(shop):
     assert len(shop.work.count) == 30
 
 
-@pytest.mark.parametrize("error", [StampUnavailable("no TSA"), ValueError("a fault of ours"), StoreError("x")])
-async def test_what_fails_waits_and_is_tried_again(shop, error):
+@pytest.mark.parametrize(
+    ("error", "told", "wait"),
+    [
+        (StampUnavailable("no TSA"), "awaiting time stamp: no TSA", timedelta(seconds=7)),
+        (SigningUnavailable("no key"), "awaiting signature: no key", timedelta(seconds=7)),
+        (ValueError("a fault of ours"), "ValueError: a fault", SETTINGS.retry_first),
+        (StoreError("x"), "StoreError: x", SETTINGS.retry_first),
+    ],
+)
+async def test_what_fails_waits_and_is_tried_again(shop, error, told, wait):
     async def fail(given):
         raise error
 
@@ -135,8 +145,8 @@ async def test_what_fails_waits_and_is_tried_again(shop, error):
     await shop.carrier.start()
     await shop.carrier.settled()
     (found,) = left(shop)
-    assert (found.due, found.attempts) == (AT + SETTINGS.retry_first, 1)
-    assert str(error) in found.last_error
+    assert (found.due, found.attempts) == (AT + wait, 1)
+    assert found.last_error.startswith(told)
     del shop.work.does[SIGN]
     shop.clock.time = found.due
     shop.carrier._wake.set()
@@ -144,6 +154,27 @@ async def test_what_fails_waits_and_is_tried_again(shop, error):
     await shop.work.begun.get()
     await shop.carrier.settled()
     assert left(shop) == []
+
+
+async def test_the_first_stamp_after_an_outage_wakes_all_that_wait(shop):
+    async def fail(given):
+        raise StampUnavailable("no TSA")
+
+    shop.work.does[SIGN] = fail
+    await put(shop, *(task(Kind.ISSUE, SIGN) for _ in range(5)), task(Kind.RELAY, due=AT + timedelta(hours=1)))
+    await shop.carrier.start()
+    await shop.carrier.settled()
+    waiting = [each for each in left(shop) if each.lane == SIGN]
+    assert [each.due for each in waiting] == [AT + timedelta(seconds=7)] * 5
+    depth = {each.lane: each for each in shop.store.read_now(tasks.depths)}
+    assert (depth[SIGN].tasks, depth[SIGN].awaiting_stamp, depth[SIGN].oldest) == (5, 5, AT)
+    assert (depth["hs91.kep.tr"].tasks, depth["hs91.kep.tr"].awaiting_stamp) == (1, 0)
+    del shop.work.does[SIGN]
+    await put(shop, task(Kind.EVIDENCE, SIGN))  # its own time is now; the others' is not
+    for _ in range(5 + 6):
+        await shop.work.begun.get()
+    await shop.carrier.settled()
+    assert [each.lane for each in left(shop)] == ["hs91.kep.tr"], "other lanes keep their time"
 
 
 async def test_a_task_that_falls_due_between_two_looks_at_the_clock_is_not_slept_over(shop, monkeypatch):

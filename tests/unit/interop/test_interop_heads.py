@@ -14,6 +14,7 @@ from kepgw.store import ledger, messages
 from kepgw.store.engine import Store
 from kepgw.store.ids import month_of
 from kepgw.store.octets import put_blob
+from kepgw.trust.circuit import Waits
 from kepgw.trust.heads import verify_head
 
 
@@ -114,7 +115,7 @@ async def test_time_passes_then_the_next_record_gets_a_head(store, workshop):
 
 
 async def test_without_a_stamp_it_waits_and_tries_again(store, workshop, monkeypatch, caplog):
-    monkeypatch.setattr("kepgw.interop.heads.RETRY_FIRST", 0.01)
+    monkeypatch.setattr("kepgw.interop.heads.RETRY", Waits(0.01, 0.01))
     workshop.trouble = [StampUnavailable("no authority answers"), RuntimeError("odd")]
     clock = Clock()
     await record(store, clock)

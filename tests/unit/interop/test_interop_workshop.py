@@ -10,7 +10,8 @@ from interop_house import HS91, case, original, tools
 from kepgw.errors import SigningUnavailable, StampUnavailable
 from kepgw.evidence.codes import KepCode
 from kepgw.interop.case import Order
-from kepgw.interop.workshop import Authority, Bench, Workshop
+from kepgw.interop.stamps import Authority
+from kepgw.interop.workshop import Bench, Workshop
 from kepgw.message.rendering import render
 from kepgw.trust.judge import judge_message
 
@@ -19,6 +20,10 @@ OCTETS = original("ali@hs91.kep.tr")
 
 def pids(workshop):
     return {each.process.pid for each in workshop._processes._processes}
+
+
+def stamped_by(given, *authorities):
+    return replace(given, stamping=replace(given.stamping, authorities=authorities))
 
 
 def order(given):
@@ -71,7 +76,7 @@ def test_a_certificate_that_has_ended_signs_nothing(identities, monkeypatch):
 
 def test_without_any_authority_nothing_is_made(identities):
     dead = Authority("http", "http://127.0.0.1:1/tsa", 0.2)
-    bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead,)))
+    bench = Bench(stamped_by(tools(identities.folder, HS91), dead))
     given = case(OCTETS)
     with pytest.raises(StampUnavailable):
         bench.make(given, order(given))
@@ -79,7 +84,7 @@ def test_without_any_authority_nothing_is_made(identities):
 
 def test_authorities_are_asked_in_order(identities):
     dead = Authority("http", "http://127.0.0.1:1/tsa", 0.2)
-    bench = Bench(replace(tools(identities.folder, HS91), authorities=(dead, Authority("development", "", 1.0))))
+    bench = Bench(stamped_by(tools(identities.folder, HS91), dead, Authority("development", "", 1.0)))
     given = case(OCTETS)
     assert judge_message(bench.make(given, order(given)).receipt, identities.anchors(HS91)).good
 

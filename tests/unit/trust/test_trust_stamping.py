@@ -268,9 +268,12 @@ def test_without_anchors_no_token_is_used(served):
 def test_one_that_nobody_can_verify_gives_way_to_the_next(served, tsa, anchors, pki):
     stranger = load_anchors([pki("rsa-2048") / "root.pem"])
     failed = []
-    order = TsaOrder([HttpTsa(url(served), anchors=stranger), tsa], failed=lambda name, _error: failed.append(name))
+    order = TsaOrder(
+        [HttpTsa(url(served), anchors=stranger), tsa],
+        attempted=lambda each: failed.append((each.authority, each.outcome)),
+    )
     assert verify_token(order(DIGEST), DIGEST, anchors).time == AT
-    assert failed == [url(served)]
+    assert failed == [(url(served), "untrusted"), ("development TSA", "good")]
 
 
 def test_no_listener():
@@ -290,10 +293,10 @@ def test_the_next_in_order_serves(served, tsa, anchors):
     failed = []
     order = TsaOrder(
         [HttpTsa("http://127.0.0.1:1/", anchors=(), timeout=2), HttpTsa(url(served), anchors=anchors), tsa],
-        failed=lambda name, _error: failed.append(name),
+        attempted=lambda each: failed.append((each.authority, each.outcome)),
     )
     assert verify_token(order(DIGEST), DIGEST, anchors).time == AT
-    assert failed == ["http://127.0.0.1:1/"]
+    assert failed == [("http://127.0.0.1:1/", "connect"), (url(served), "good")]
     assert len(served.seen) == 1
 
 

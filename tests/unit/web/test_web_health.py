@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from ipaddress import ip_network
 
 import httpx
 import pytest
@@ -85,3 +86,40 @@ async def test_garbage_is_not_served(served):
     writer.close()
     assert b"200" not in answer[:20]
     assert (await client.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("clients", "status"),
+    [
+        (("127.0.0.0/8", "::1/128"), 200),
+        (("10.0.0.0/8",), 403),
+        ((), 403),
+    ],
+)
+async def test_metrics_are_for_the_networks_of_the_configuration(clients, status):
+    async def page(accept):
+        return "text/plain; version=0.0.4", f"kepgw_up 1 # {accept}\n".encode()
+
+    server = HealthServer(lambda: {"status": "ok"}, "127.0.0.1", 0, page, [ip_network(each) for each in clients])
+    await server.start()
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
+        answer = await client.get("/metrics", headers={"Accept": "text/plain"})
+        assert answer.status_code == status
+        assert ("kepgw_up 1 # text/plain" in answer.text) == (status == 200)
+        assert (await client.get("/health")).status_code == 200
+        assert (await client.post("/metrics")).status_code == 405
+    await server.stop()
+
+
+async def test_metrics_that_fail_are_500_without_their_reason(caplog):
+    async def page(_):
+        raise ValueError("the secret")
+
+    server = HealthServer(lambda: {"status": "ok"}, "127.0.0.1", 0, page, [ip_network("127.0.0.1/32")])
+    await server.start()
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{server.port}/metrics")
+    await server.stop()
+    assert answer.status_code == 500
+    assert "the secret" not in answer.text
+    assert "the secret" in caplog.text
