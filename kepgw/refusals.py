@@ -31,6 +31,7 @@ REFUSALS: dict[str, Rule] = {
     "last-chunk": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "too-large": Rule(552, "5.3.4", "PolicyViolation"),
     "etebligat": Rule(550, "5.7.1", "PolicyViolation"),  # since 2019 UETS carries it: Law 7101 m.48
+    "malware": Rule(554, "5.7.1", "MalwareFound"),
     # who sends
     "tls-required": Rule(530, "5.7.0", "PolicyViolation"),  # RFC 3207 4
     "auth-required": Rule(530, "5.7.0", "PolicyViolation"),  # RFC 4954 6
@@ -68,6 +69,7 @@ REFUSALS: dict[str, Rule] = {
     # ours to mend
     "store-full": Rule(452, "4.3.1", "TechnicalMalfunction"),
     "try-later": Rule(451, "4.3.0", "TechnicalMalfunction"),
+    "scanner-down": Rule(451, "4.7.1", "TechnicalMalfunction"),
     "signing-unavailable": Rule(451, "4.3.5", "TechnicalMalfunction"),
     "too-busy": Rule(421, "4.3.2", "TechnicalMalfunction"),
 }

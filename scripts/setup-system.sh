@@ -6,6 +6,8 @@ set -eu
 PYTHON="${PYTHON:-python3}"
 missing=()
 
+PATH="$PATH:/usr/sbin" # where daemons lie
+
 need() { # PROGRAM PACKAGE
     command -v "$1" >/dev/null 2>&1 || missing+=("$2")
 }
@@ -17,6 +19,7 @@ need swaks swaks
 need curl curl
 need msmtp msmtp
 need mbsync isync
+need clamd clamav-daemon
 "$PYTHON" -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)
 
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -15,6 +15,7 @@ from kepgw.app import control
 from kepgw.app.commands.access import ask
 from kepgw.app.config import Config, load, missing_files
 from kepgw.app.doctor_keys import examine_keys
+from kepgw.app.doctor_malware import examine_malware
 from kepgw.app.doctor_ports import examine_ports
 from kepgw.app.doctor_stamps import examine_stamps
 from kepgw.app.finding import EARLY, URGENT, Finding, Level, lifetime
@@ -47,6 +48,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     yield from _tls(config, at)
     yield from (Finding(*each) for each in examine_stamps(config, at, lifetime))
     yield from _users(config, at)
+    yield from examine_malware(config)
     yield from _store(config)
     yield from _disk(config)
     yield from _spool(config)

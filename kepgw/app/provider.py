@@ -19,6 +19,7 @@ from kepgw.app.admin import Admin
 from kepgw.app.administration.base import Surroundings
 from kepgw.app.config import Config
 from kepgw.app.control import ControlServer
+from kepgw.app.doctor_malware import scanners_of
 from kepgw.app.expiry import ends_of
 from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
@@ -33,6 +34,7 @@ from kepgw.interop.archiving import Archivist
 from kepgw.interop.carrier import Carrier
 from kepgw.interop.duties import Duties
 from kepgw.interop.heads import HeadKeeper, HeadSettings
+from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.materials import MaterialKeeper
 from kepgw.interop.peers import Peers
 from kepgw.interop.reception import ReceptionCounter
@@ -78,6 +80,12 @@ def tools_of(config: Config) -> Tools:
         process_keys=tuple(each.place for each in config.keys.process),
         stamping=stamping_of(config),
     )
+
+
+def malware_desk(config: Config) -> MalwareDesk:
+    """Who looks for malware, from the configuration."""
+    malware = config.malware
+    return MalwareDesk(scanners_of(config), seconds=malware.timeout, at_once=malware.at_once)
 
 
 def relay_settings(config: Config) -> RelaySettings:
@@ -196,7 +204,10 @@ class Provider:
             signature=config.submission.require_signature,
         )
         users = UserAnchors(config.submission.trust_anchors)
-        submission = SubmissionCounter(self.store, self.peers, policy, now, self.ready, profiles_of(config), users)
+        malware = malware_desk(config)
+        submission = SubmissionCounter(
+            self.store, self.peers, policy, now, self.ready, profiles_of(config), users, malware
+        )
         anchors = load_anchors(config.trust.anchors)
         reception = ReceptionCounter(
             self.store,
@@ -207,6 +218,7 @@ class Provider:
             self.ready,
             profiles_of(config),
             self.materials.revoked,
+            malware,
         )
         logins = Logins(self.store, config.limits.login_checks, LoginGuard(_guard_settings(config)))
         shared: dict[str, Any] = {

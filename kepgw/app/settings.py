@@ -327,6 +327,15 @@ class Policy(Section):
     etebligat: Literal["refuse", "accept"]
 
 
+class Malware(Section):
+    """Who looks for malware; ``timeout`` in seconds."""
+
+    clamd: str
+    program: tuple[str, ...] = Field(strict=False)
+    timeout: Seconds
+    at_once: Count
+
+
 class Submission(Section):
     """What a message of our own users must carry."""
 
@@ -427,6 +436,7 @@ class Config(Section):
     rem_baseline: RemBaselineSection
     mailbox: Mailbox
     policy: Policy
+    malware: Malware
     submission: Submission
     store: StoreSection
     signing: Signing

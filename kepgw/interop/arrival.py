@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from kepgw.evidence.codes import KepCode
+from kepgw.evidence.codes import KepCode, Reason
 from kepgw.evidence.model import Evidence, MessageDetails
 from kepgw.interop.card import Card
 from kepgw.interop.desk import Relayed
@@ -32,6 +32,7 @@ class Opened:
     rendered: Rendered
     original: tuple[int, int] | None
     digest: bytes  # SHA-256 of the original; of a receipt: what the evidence says
+    refused: Reason | None = None  # a dispatch that goes to nobody here: why, for evidence 21
 
 
 class Arrival:

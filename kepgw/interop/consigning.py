@@ -154,11 +154,11 @@ class Consignment(Arrival):
         content = ContentRef(dispatch.month, dispatch.content or 0)  # as it came the first time
         size = size_of(tx, content)
         known: list[Recipient] = []
-        unknown: list[Recipient] = []
+        turned_away: list[Recipient] = []
         for each in new:
             account = account_by_address(tx, each.address)
-            if account is None or not account.receives:
-                unknown.append(each)
+            if self._opened.refused or account is None or not account.receives:
+                turned_away.append(each)
                 continue
             known.append(each)
             tx.run(
@@ -180,7 +180,7 @@ class Consignment(Arrival):
                 ordinal=each.ordinal,
             )
         taken = advance(tx, dispatch, known, Event.TAKEN_IN, self._at)
-        refused = advance(tx, dispatch, unknown, Event.UNKNOWN_HERE, self._at)
+        refused = advance(tx, dispatch, turned_away, Event.REFUSED_HERE, self._at)
         self._answer(tx, transaction, taken, refused)
         deliveries = [(each, tuple(action for action in actions if action in _FOR_EACH)) for each, actions in taken]
         carry_out(tx, message, dispatch, deliveries, self._at, self._settings, self._new_id)
@@ -197,7 +197,7 @@ class Consignment(Arrival):
         An evidence that names no recipient speaks of all that the dispatch has here, those included that the peer has
         not handed over yet: so it is made only when all came at once.
         """
-        reasons = (GivenReason(Reason.UNKNOWN_RECIPIENT),)
+        reasons = (GivenReason(self._opened.refused or Reason.UNKNOWN_RECIPIENT),)
         profile = self._profiles[transaction.dispatch.profile]
         ours = [each.ordinal for each in transaction.recipients if each.provider == self._peers.own_domain]
         for code, group, why in ((KepCode.ILETILDI, taken, ()), (KepCode.ILETILMEDI, refused, reasons)):

@@ -8,17 +8,19 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from kepgw.accounts.address import ascii_lower, parse
 from kepgw.errors import FormatError, SignatureInvalid, StoreError
-from kepgw.evidence.codes import kep_code
+from kepgw.evidence.codes import Reason, kep_code
 from kepgw.interop.answering import Answer
 from kepgw.interop.arrival import Opened
 from kepgw.interop.card import Card
 from kepgw.interop.consigning import EARLIEST, MAX_AHEAD, Consignment
 from kepgw.interop.desk import Relayed
+from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.peers import Peers, signed_by
 from kepgw.interop.profile import Profiles
 from kepgw.interop.settings import RelaySettings
@@ -48,6 +50,7 @@ class ReceptionCounter:
         ready: Callable[[], None],
         profiles: Profiles,
         revoked: Callable[[Iterable[bytes], datetime], Revoked | None] = lambda _certificates, _at: None,
+        malware: MalwareDesk | None = None,
     ) -> None:
         self._store = store
         self._peers = peers
@@ -55,6 +58,7 @@ class ReceptionCounter:
         self._settings = settings
         self._now = now
         self._profiles = profiles
+        self._malware = malware or MalwareDesk(())
         self.ready = ready
         self._revoked = revoked  # of certificates (DER) at a time: MaterialKeeper.revoked
 
@@ -80,6 +84,12 @@ class ReceptionCounter:
         try:
             at = self._now()
             opened = await asyncio.to_thread(_open, relayed, card, self._anchors, at, self._profiles, self._revoked)
+            infected = await self._malware.examine(relayed.spool, card.domain)
+            if infected is not None:
+                # a dispatch is taken, and answered by evidence 21; a receipt has no answer but the reply
+                if opened.original is None:
+                    raise infected
+                opened = replace(opened, refused=Reason(infected.rule.reason))
             arrival = (self._peers, self._profiles, self._settings, relayed, opened, at)
             work = Consignment(*arrival).dispatch if opened.original else Answer(*arrival).receipt
             return await self._store.write(work)

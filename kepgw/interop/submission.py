@@ -15,6 +15,7 @@ from kepgw.evidence.codes import KepCode
 from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Order
 from kepgw.interop.desk import Submission
+from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.peers import Peers
 from kepgw.interop.profile import Profile, Profiles
 from kepgw.interop.settings import Policy
@@ -89,6 +90,7 @@ class SubmissionCounter:
         ready: Callable[[], None],
         profiles: Profiles,
         anchors: UserAnchors | None = None,
+        malware: MalwareDesk | None = None,
     ) -> None:
         self._store = store
         self._peers = peers
@@ -96,6 +98,7 @@ class SubmissionCounter:
         self._now = now
         self._profiles = profiles
         self._signatures = SignatureDesk(policy.signature, anchors)
+        self._malware = malware or MalwareDesk(())
         self.ready = ready
 
     async def sender(self, operator: Operator, address: str) -> None:
@@ -130,6 +133,9 @@ class SubmissionCounter:
             raise Refusal("no-recipients", submission.operator.login)
         looked = await _look(submission, self._policy)
         t0 = self._now()
+        if looked.problem is None:
+            infected = await self._malware.examine(submission.spool, submission.operator.login)
+            looked = replace(looked, problem=infected)
         if looked.problem is None:
             found, problem = await self._signatures.examine(submission.spool.view(), t0, submission.operator.login)
             looked = replace(looked, signature=found, problem=problem)

@@ -35,7 +35,7 @@ class Event(StrEnum):
     ISSUED_HERE = "issued-here"  # evidence 10 and dispatch are committed; the mailbox is here
     ISSUED_AWAY = "issued-away"  # the same; the mailbox is at a peer
     TAKEN_IN = "taken-in"  # a peer's dispatch: the recipient has a mailbox here and 20 is due
-    UNKNOWN_HERE = "unknown-here"  # a peer's dispatch: there is no such mailbox, 21 is due
+    REFUSED_HERE = "refused-here"  # a peer's dispatch: there is no such mailbox, or malware in it: 21 is due
     HANDED_OVER = "handed-over"  # the peer said 250
     WAY_CLOSED = "way-closed"  # the relay window ended, or the peer said a final no
     ANSWER_WINDOW_ENDED = "answer-window-ended"  # neither 20 nor 21 came in time
@@ -114,7 +114,7 @@ TABLE: Final[dict[tuple[State, Event], Step]] = {
     (S.DELIVERED_LATE, E.PROOF_60): Step(S.READ),
     # the recipient's provider
     (S.RECEIVED, E.TAKEN_IN): Step(S.CONSIGNED, (A.ISSUE_20, A.CONSIGN, A.ISSUE_40, A.AWAIT_RETRIEVAL)),
-    (S.RECEIVED, E.UNKNOWN_HERE): Step(S.REFUSED, (A.ISSUE_21,)),
+    (S.RECEIVED, E.REFUSED_HERE): Step(S.REFUSED, (A.ISSUE_21,)),
     (S.CONSIGNED, E.PROOF_40): Step(S.DELIVERED),
     # opened before evidence 40 is ready: 60 is made all the same, 40 stays recorded beside it
     (S.CONSIGNED, E.OPENED): Step(S.READ, (A.ISSUE_60,)),
@@ -126,7 +126,7 @@ TABLE: Final[dict[tuple[State, Event], Step]] = {
 
 # Our own relay and timers, when a proof was quicker
 _OVERTAKEN: Final = frozenset({E.HANDED_OVER, E.WAY_CLOSED, E.ANSWER_WINDOW_ENDED, E.DELIVERY_WINDOW_ENDED})
-_BEGINNINGS: Final = frozenset({E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.UNKNOWN_HERE})
+_BEGINNINGS: Final = frozenset({E.ISSUED_HERE, E.ISSUED_AWAY, E.TAKEN_IN, E.REFUSED_HERE})
 
 # Proofs that come again, come after a stronger one, or contradict what the same provider said before, change nothing;
 # they are recorded. So no peer can bring about an event that is impossible.
