@@ -93,6 +93,13 @@ def find(octets: Octets) -> UserSignature | None:
     )
 
 
+def around(octets: Octets) -> UserSignature:
+    """The whole of ``octets`` as what a signature kept elsewhere may cover; for ``forms``."""
+    data = bytes(octets) if isinstance(octets, memoryview) else octets
+    kind, _, body, end = _part(data, 0, len(data))
+    return UserSignature((0, end), body, _first_delimiter(data, kind, body, end), (0, 0), b"")
+
+
 def forms(octets: Octets, found: UserSignature) -> Iterator[tuple[str, Iterable[bytes]]]:
     """What a client may have signed, with the name of the form: pieces to be hashed in order.
 

@@ -1,7 +1,7 @@
 """What a judgement says: checks with a verdict each, for ``kepgw verify``, relay-in and the verification page."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -10,13 +10,13 @@ from kepgw.evidence.model import Evidence
 from kepgw.evidence.render import flat, render, show_time
 from kepgw.evidence.xades import XadesReading
 from kepgw.message.envelope import Envelope
-from kepgw.texts import Language, catalogue, text
+from kepgw.texts import LANGUAGES, Language, Text, catalogue, text
 from kepgw.trust.cmsreading import CmsReading
 from kepgw.trust.tokens import Stamped
 
 Verdict = Literal["ok", "bad", "warning", "not checked"]
 Indication = Literal["PASSED", "FAILED", "INDETERMINATE"]
-Value = str | int | datetime | Evidence
+Value = str | int | datetime | Text | Evidence
 """What fills a sentence: shown as the reader's language has it, times in Istanbul time, an evidence by its title."""
 
 FAMILIES = ("revocation", "signature", "chain", "stamp")
@@ -85,7 +85,17 @@ def shown(value: Value, language: Language) -> str:
         return show_time(value)
     if isinstance(value, Evidence):
         return flat(render(value, language)[0])
+    if isinstance(value, Text):
+        return flat(getattr(value, language))
     return flat(str(value))
+
+
+def settled(check: Check) -> Check:
+    """The same check without the evidence it speaks of: only its title stays."""
+    values: dict[str, Value] = {}
+    for key, value in check.values.items():
+        values[key] = Text(*(shown(value, each) for each in LANGUAGES)) if isinstance(value, Evidence) else value
+    return replace(check, values=values)
 
 
 @dataclass(frozen=True)

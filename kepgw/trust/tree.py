@@ -16,7 +16,7 @@ from kepgw.evidence.model import Evidence
 from kepgw.evidence.render import flat, render
 from kepgw.texts import LANGUAGES, Language, text
 from kepgw.trust.certificates import summary
-from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Value, Verdict, shown, verdict_word
+from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Value, Verdict, settled, shown, verdict_word
 
 Total = Literal["TOTAL-PASSED", "TOTAL-FAILED", "INDETERMINATE"]
 Status = Literal["good", "bad", "indeterminate"]
@@ -116,13 +116,14 @@ def of_message(judgement: Judgement, name: str, *more: Node) -> Branch:
     return Branch(kind, name, (signature, *others, *evidences, *more))
 
 
-def of_evidence(judged: JudgedEvidence) -> Branch:
-    """The tree of an evidence."""
-    signature, others = _signature("evidence", judged.checks)
-    content, *rest = others
+def of_evidence(judged: JudgedEvidence, name: str = "", *more: Node) -> Branch:
+    """The tree of an evidence, under its own name or another; ``more`` stands at its end."""
+    signature, (content, *rest) = _signature("evidence", [settled(each) for each in judged.checks])
+    name = name or judged.name
     if judged.evidence is None:
-        return Branch("unread-evidence", judged.name, (content, signature, *rest))
-    return Branch("evidence", judged.name, (content, signature, *rest), {"title": judged.evidence})
+        return Branch("unread-evidence", name, (content, signature, *rest, *more))
+    title = content.values["title"]
+    return Branch("evidence", name, (content, signature, *rest, *more), {"title": title})
 
 
 def signature_branch(whose: str, checks: Sequence[Check]) -> Branch:
@@ -240,12 +241,10 @@ def _check_json(check: Check) -> dict[str, Any]:
         "label": {language: check.label(language) for language in LANGUAGES},
         "sentence": {language: check.sentence(language) for language in LANGUAGES},
         "detail": check.detail,
-        "facts": {key: _fact(value) for key, value in check.values.items() if not isinstance(value, Evidence)},
+        "facts": {key: _fact(value) for key, value in check.values.items() if isinstance(value, str | int | datetime)},
         "certificate": None if check.certificate is None else summary(check.certificate).sha256,
     }
 
 
-def _fact(value: Value) -> str | int:
-    if isinstance(value, datetime):
-        return iso(value)
-    return value if isinstance(value, int) else str(value)
+def _fact(value: str | int | datetime) -> str | int:
+    return iso(value) if isinstance(value, datetime) else value

@@ -1,0 +1,293 @@
+"""The judgement of a whole case: every file of it, what the files prove together, and what is missing.
+
+Certificates and revocation lists in the case are used, for a court may have no network; whom to trust is the reader's
+to say. A file that is not what the manifest says is bad, and is judged all the same for what it is.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid, Sub
+from kepgw.evidence import evidencerecord, ledger
+from kepgw.evidence.ledger import Head
+from kepgw.trust import cms, manifest, tokens
+from kepgw.trust.certificates import summary
+from kepgw.trust.course import Course, Courses, branches
+from kepgw.trust.digests import Octets
+from kepgw.trust.judge import judge_evidence, judge_message
+from kepgw.trust.judgement import Check, JudgedEvidence, Value
+from kepgw.trust.keys import describe
+from kepgw.trust.manifest import Manifest
+from kepgw.trust.material import readable
+from kepgw.trust.tree import Branch, Node, evidence_json, of_evidence, of_message, signature_branch
+from kepgw.trust.trusted import Trusted, unsigned
+
+MOST_CERTIFICATES: Final = 64  # of the case that may stand in a path
+MOST_LISTS: Final = 256  # of the case that may tell of revocation
+_SEQ: Final = re.compile(r"0*(\d{1,15})(?:[-.]|$)")
+
+
+@dataclass(frozen=True)
+class CaseJudgement:
+    """A case: the tree of everything, the course of each recipient, and each evidence in a few words."""
+
+    tree: Branch
+    courses: tuple[Course, ...]
+    evidence: tuple[dict[str, Any], ...]
+    provider: str = ""
+    exported: str = ""
+
+
+@dataclass
+class _Case:
+    """A case while it is judged."""
+
+    files: Mapping[str, bytes]
+    manifest: Manifest
+    trusted: Trusted
+    at: datetime | None
+    original: bytes | None = None
+    courses: Courses = field(default_factory=Courses)
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    heads: dict[Head, Branch] = field(default_factory=dict)
+    digests: set[tuple[str, bytes]] = field(default_factory=set)
+
+    def octets(self, path: str) -> bytes | None:
+        """The octets of a file that is there and can be read; the manifest's check tells of others."""
+        try:
+            return self.files.get(path)
+        except FormatError:
+            return None
+
+
+def judge_case(
+    files: Mapping[str, bytes], trusted: Trusted, at: datetime | None = None, name: str = "case.zip"
+) -> CaseJudgement:
+    """Judge a case whose files are given by path, such as ``kepgw.trust.casezip.CaseZip``.
+
+    Files are read one at a time, and again where they are needed again. Raises FormatError when there is no manifest
+    that can be read.
+    """
+    if manifest.NAME not in files:
+        raise FormatError(f"a zip without {manifest.NAME} is no case")
+    listed = manifest.read(files[manifest.NAME])
+    checks = tuple(manifest.compare(listed, files))
+    case = _Case(files, listed, _with_bundle(listed, files, trusted), at)
+    found = [*_original(case), *_messages(case, "dispatch"), *_messages(case, "receipt"), *_evidences(case)]
+    found += [*_consistent(case), *case.heads.values()]
+    courses = tuple(case.courses.told())
+    nodes: list[Node] = [*branches(courses), Branch("manifest", manifest.NAME, checks), *found]
+    if not case.evidence:
+        nodes.append(Check("case-evidence", "bad", "the case holds no evidence that can be read"))
+    tree = Branch("case", name, tuple(nodes))
+    return CaseJudgement(tree, courses, tuple(case.evidence), listed.provider, listed.exported)
+
+
+def _with_bundle(listed: Manifest, files: Mapping[str, bytes], trusted: Trusted) -> Trusted:
+    """What is trusted, with the certificates and lists of the case beside it; none of them is an anchor."""
+    between, lists = list(trusted.intermediates), list(trusted.materials)
+    for each in listed.files:
+        wanted = len(between) < MOST_CERTIFICATES if each.kind == "certificate" else len(lists) < MOST_LISTS
+        if each.kind not in ("certificate", "crl", "ocsp") or each.path not in files or not wanted:
+            continue
+        try:
+            octets = files[each.path]
+        except FormatError:
+            continue
+        if each.kind == "certificate":
+            between.append(octets)
+        elif (said := readable(octets)) is not None:
+            lists.append(said)
+    return replace(trusted, intermediates=tuple(between), materials=tuple(dict.fromkeys(lists)))
+
+
+def _original(case: _Case) -> Iterator[Node]:
+    paths = list(case.manifest.of("original"))
+    if len(paths) == 1:
+        case.original = case.octets(paths[0])
+    if len(paths) > 1:
+        yield Check("original", "bad", f"{len(paths)} original messages", Sub.FORMAT_FAILURE)
+    elif case.original is None:
+        yield Check("original", "warning", "the original message is not in the case", Sub.SIGNED_DATA_NOT_FOUND)
+    else:
+        digest = hashlib.sha256(case.original).hexdigest()
+        values: dict[str, Value] = {"size": len(case.original), "digest": digest, "file": paths[0]}
+        yield Check("original", "ok", digest, values=values)
+
+
+def _messages(case: _Case, kind: str) -> Iterator[Node]:
+    for path in case.manifest.of(kind):
+        octets = case.octets(path)
+        if octets is None:
+            continue
+        try:
+            judged = judge_message(octets, **_given(case, case.original))
+        except FormatError as error:
+            yield Branch("unread-file", path, (Check("file", "bad", str(error), error.sub),))
+            continue
+        yield of_message(judged, path)
+        for each in judged.evidences:
+            _count(case, each, path)
+
+
+def _evidences(case: _Case) -> Iterator[Node]:
+    proofs, records = _by_number(case, "proof"), _by_number(case, "record")
+    for path in case.manifest.of("evidence"):
+        octets = case.octets(path)
+        if octets is None:
+            continue
+        number = _number(path)
+        judged = judge_evidence(octets, name=path, **_given(case, case.original))
+        more: list[Node] = []
+        for proof in proofs.pop(number, []):
+            more += _inclusion(case, proof, octets)
+        for record in records.pop(number, []):
+            more.append(_archived(case, record, octets))
+        yield of_evidence(judged, path, *more)
+        _count(case, judged, path)
+    for path in (each for left in (*proofs.values(), *records.values()) for each in left):
+        why = f"{path} is about no evidence of the case"
+        yield Check("unmatched", "warning", why, Sub.SIGNED_DATA_NOT_FOUND, "", {"file": path})
+    for path in case.manifest.of("head"):
+        octets = case.octets(path) if path.endswith(".json") else None
+        if octets is None:
+            continue
+        try:
+            _judged_head(case, ledger.read_head(octets))
+        except FormatError as error:
+            yield Branch("unread-file", path, (Check("file", "bad", str(error), error.sub),))
+
+
+def _given(case: _Case, original: Octets | None) -> dict[str, Any]:
+    trusted = case.trusted
+    return {
+        "anchors": trusted.anchors,
+        "at": case.at,
+        "original": original,
+        "intermediates": trusted.intermediates,
+        "stamp_anchors": trusted.stamp_anchors,
+        "materials": trusted.materials,
+    }
+
+
+def _count(case: _Case, judged: JudgedEvidence, path: str) -> None:
+    """Take what an evidence says into the course of the message, if its signature holds."""
+    if judged.evidence is None or judged.signature is None or not judged.good:
+        return
+    said = judged.evidence.message
+    if said is not None and said.digest and not said.is_notification:
+        case.digests.add((said.digest_algorithm, said.digest))
+    case.courses.add(judged.evidence, judged.signature.signer, path, trusted=of_evidence(judged).status == "good")
+    shown = evidence_json(path, judged.evidence)
+    if all(shown["identifier"] != each["identifier"] or shown["issuer"] != each["issuer"] for each in case.evidence):
+        case.evidence.append(shown)
+
+
+def _consistent(case: _Case) -> Iterator[Check]:
+    """Without the original at hand, the evidence at least has to speak of one message."""
+    if case.original is None and len({algorithm for algorithm, _ in case.digests}) < len(case.digests):
+        yield Check("one-message", "bad", "the evidence speaks of several messages", Sub.HASH_FAILURE)
+
+
+# -- the ledger ----------------------------------------------------------------------------------------------------
+
+
+def _inclusion(case: _Case, path: str, xml: bytes) -> Iterator[Check]:
+    """The proof that an evidence is a record under a tree head; the head is judged once, elsewhere in the tree."""
+    name = "inclusion"
+    values: dict[str, Value] = {"file": path}
+    try:
+        proof = ledger.read_proof(case.octets(path) or b"")
+        if not isinstance(proof, ledger.Inclusion):
+            raise FormatError("a proof of another kind")
+        proof.check()
+        said = json.loads(proof.record)
+        if said["digest"] != hashlib.sha256(xml).hexdigest():
+            raise SignatureInvalid("the proof is about another evidence", name, Sub.HASH_FAILURE)
+        head = proof.head.read()
+        values |= {"seq": int(said["seq"]), "records": head.size, "domain": head.domain}
+        _judged_head(case, proof.head)
+    except (FormatError, SignatureInvalid) as error:
+        yield Check(name, "bad", str(error), error.sub, "", values)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        yield Check(name, "bad", f"the record is unreadable: {error}", Sub.FORMAT_FAILURE, "", values)
+    else:
+        yield Check(name, "ok", f"record {values['seq']} of {head.size}", values=values)
+
+
+def _judged_head(case: _Case, head: Head) -> None:
+    if head not in case.heads:
+        case.heads[head] = judge_head(head, case.trusted, case.at)
+
+
+def judge_head(head: Head, trusted: Trusted, at: datetime | None = None) -> Branch:
+    """The tree of a signed tree head: signature, signer, path and stamp. Raises FormatError for an unreadable one."""
+    said = head.read()
+    digests = {name: hashlib.new(name, head.statement).digest() for name in ("sha256", "sha384", "sha512")}
+    try:
+        reading = cms.verify(head.signature, digests, check="head-signature")
+    except SignatureInvalid as error:
+        checks = [Check("head-signature", "bad", str(error), error.sub), *unsigned("head", "no signature")]
+        return replace(signature_branch("head", checks), name=said.domain)
+    values: dict[str, Value] = {"name": summary(reading.signer).name, "algorithm": reading.algorithm}
+    values |= {"records": said.size, "domain": said.domain}
+    checks = [Check("head-signature", "ok", reading.algorithm, None, "head", values, reading.signer)]
+    stamp_checks, stamp = trusted.stamp("head", head.token, head.signature)
+    moment = at or (datetime.now(UTC) if stamp is None else stamp.time)
+    proved = at is not None or stamp is not None
+    checks += trusted.chain("head", reading.signer, reading.certificates, moment, proved=proved)
+    checks += [*stamp_checks, _head_signer(reading.signer, said.domain)]
+    return replace(signature_branch("head", checks), name=said.domain)
+
+
+def _head_signer(signer: bytes, domain: str) -> Check:
+    """The ledger of a provider is signed with a certificate for an address of that provider."""
+    try:
+        addresses = describe(signer).addresses
+    except ConfigurationError:
+        addresses = ()
+    values: dict[str, Value] = {"domain": domain, "name": ", ".join(addresses)[:200] or summary(signer).name}
+    if any(each.lower().rpartition("@")[2] == domain.lower() for each in addresses):
+        return Check("head-signer", "ok", values=values)
+    return Check("head-signer", "warning", f"signed by {values['name']}", None, "", values)
+
+
+# -- evidence records ----------------------------------------------------------------------------------------------
+
+
+def _archived(case: _Case, path: str, xml: bytes) -> Check:
+    """An RFC 4998 record over an evidence; neighbours in its group may lie elsewhere."""
+    name, values = "record", {"file": path}
+    anchors = case.trusted.anchors if case.trusted.stamp_anchors is None else case.trusted.stamp_anchors
+
+    def judge(token: bytes, digest: bytes) -> datetime:
+        if not anchors:
+            return tokens.check_token(token, digest).time
+        return tokens.verify_token(token, digest, anchors, case.trusted.intermediates).time
+
+    try:
+        proved = evidencerecord.verify(case.octets(path) or b"", [xml], judge, complete=False)
+    except (FormatError, SignatureInvalid) as error:
+        return Check(name, "bad", str(error), error.sub, "", values)
+    said: dict[str, Value] = {**values, "time": proved.time, "count": sum(map(len, proved.stamps))}
+    if not anchors:
+        return Check(name, "not checked", "no trusted certificates", Sub.NO_CERTIFICATE_CHAIN_FOUND, "untrusted", said)
+    return Check(name, "ok", f"stamped {proved.time:%Y-%m-%d %H:%M}Z", None, "", said)
+
+
+def _by_number(case: _Case, kind: str) -> dict[int | None, list[str]]:
+    found: dict[int | None, list[str]] = {}
+    for path in case.manifest.of(kind):
+        found.setdefault(_number(path), []).append(path)
+    return found
+
+
+def _number(path: str) -> int | None:
+    """The number of the ledger record in a file's name: ``evidence/000012-10-x.xml``, ``ledger/proof-12.json``."""
+    matched = _SEQ.match(path.rpartition("/")[2].removeprefix("proof-"))
+    return None if matched is None else int(matched[1])
