@@ -10,6 +10,7 @@ from kepgw.app.administration.accounts import AccountCommands
 from kepgw.app.administration.archive import ArchiveCommands
 from kepgw.app.administration.base import Commands, Surroundings, commands_of
 from kepgw.app.administration.ledger import LedgerCommands
+from kepgw.app.administration.materials import MaterialCommands
 from kepgw.app.administration.messages import MessageCommands
 from kepgw.app.administration.peers import PeerCommands
 from kepgw.app.administration.queue import QueueCommands
@@ -24,6 +25,7 @@ GROUPS: Final[tuple[type[Commands], ...]] = (
     LedgerCommands,
     ArchiveCommands,
     TrustCommands,
+    MaterialCommands,
 )
 _WHERE: Final = {name: group for group in GROUPS for name in commands_of(group)}
 

@@ -157,10 +157,11 @@ def _apart(found: list[zipfile.ZipInfo], entries: Mapping[str, _Entry], director
     order = sorted(found, key=lambda info: info.header_offset)
     if order and order[0].header_offset:  # a picture, a program: the file is something else as well
         raise FormatError("octets before the first entry of the zip")
-    for info, following in zip(order, [*order[1:], None], strict=True):
+    starts = [*(info.header_offset for info in order[1:]), directory]
+    for info, following in zip(order, starts, strict=False):
         entry = entries.get(info.filename)
         ends = info.header_offset + _LOCAL.size if entry is None else entry.start + entry.packed
-        if ends > (directory if following is None else following.header_offset):
+        if ends > following:
             raise FormatError(f"{info.filename!r} overlaps another entry")
 
 

@@ -1,33 +1,40 @@
-"""``kepgw verify``: judge dispatches, receipts and bare evidence, one line a check."""
+"""``kepgw verify``: judge messages, evidence, detached signatures and whole cases, for people and for programs."""
 
-import mmap
+import base64
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kepgw.app.commands.access import Json, ask, note, out, out_json, plain
 
-MAX_FILE = 1 << 30  # octets; a message is at most a few dozen MB
-WORDS = {"ok": "ok", "bad": "BAD", "warning": "warning", "not checked": "not checked"}
+if TYPE_CHECKING:
+    from kepgw.app.verification import Learn, Verified
+    from kepgw.texts import Language
+    from kepgw.trust.trusted import Trusted
 
 
-@dataclass
-class _Trusted:
-    """What the judgement believes (DER)."""
+class Lang(StrEnum):
+    """The languages of the sentences."""
 
-    anchors: list[bytes] = field(default_factory=list)
-    intermediates: list[bytes] = field(default_factory=list)
+    TR = "tr"
+    EN = "en"
+    BOTH = "both"
 
 
 def verify(
     files: Annotated[
-        list[Path],
-        typer.Argument(metavar="FILE...", help=".eml (dispatch or receipt) or evidence .xml.", show_default=False),
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help=".eml (dispatch or receipt), evidence .xml, .p7s with its .eml, a case .zip; - is standard input.",
+            show_default=False,
+        ),
     ],
     trust: Annotated[
         list[Path] | None, typer.Option("--trust", metavar="PEM", help="Trust the certificates of this file.")
@@ -35,108 +42,87 @@ def verify(
     directory: Annotated[
         Path | None, typer.Option("--dir", metavar="DIR", help="Trust what this provider trusts, its peers included.")
     ] = None,
+    material: Annotated[
+        list[Path] | None,
+        typer.Option("--material", metavar="FOLDER", help="Use its .crl, .ocsp and certificates; trust none of them."),
+    ] = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="TIME", help="ISO 8601; chains must hold then. UTC without offset.")
     ] = None,
     original: Annotated[
-        Path | None, typer.Option("--original", metavar="FILE", help="The original message, for the digest.")
+        str | None, typer.Option("--original", metavar="FILE", help="The original message, for the digest.")
+    ] = None,
+    lang: Annotated[
+        Lang | None, typer.Option("--lang", help="Language of the sentences: that of the locale, or both.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Verify signatures, chains, time stamps and digests. Exit status: 0 nothing bad, 1 bad, 2 unreadable."""
-    moment = _moment(at)
-    trusted = _trusted(trust or [], directory)
-    with _octets(original) as beside:
-        results = [_judge(path, trusted, moment, beside) for path in files]
+    """Verify signatures, chains, revocation, time stamps and digests, and say what they prove.
+
+    Exit status: 0 everything holds, 1 something is bad, 2 something cannot be read, 3 nothing is bad, but a signature
+    is not shown to be that of anybody you trust.
+    """
+    from kepgw.app import verification
+
+    if [*files, original].count(verification.STDIN) > 1:
+        raise typer.BadParameter("standard input can be read once only")
+    trusted = _trusted(trust or [], directory, material or [])
+    question = verification.Question(files, trusted, _moment(at), original)
+    question, results = verification.verify(question, None if directory is None else _store(directory, trusted))
     if as_json:
-        out_json(results)
+        out_json(verification.as_json(question, results))
     else:
-        for result in results:
-            out("".join(_lines(result, several=len(results) > 1)))
-    if not trusted.anchors:  # who signed is then anybody, and the status cannot say so
+        languages = _languages(lang)
+        out("\n".join("".join(f"{line}\n" for line in _lines(each, languages)) for each in results))
+    if not trusted.anchors:
         note("kepgw: nobody is trusted without --trust or --dir: what is ok is intact, whoever made it")
-    statuses = {result["status"] for result in results}
-    raise typer.Exit(2 if "unreadable" in statuses else 1 if "bad" in statuses else 0)
+    raise typer.Exit(verification.EXIT[verification.status_of(results)])
 
 
-def _lines(result: dict[str, Any], *, several: bool) -> Iterator[str]:
-    if several or "error" in result:
-        yield f"{result['file']}{': ' + plain(result['error'], 400) if 'error' in result else ''}\n"
-    about = ""
-    for check in result["checks"]:
-        if check["evidence"] != about:
-            about = check["evidence"]
-            yield f"{plain(about)}:\n"
-        detail = f": {plain(check['detail'], 400)}" if check["detail"] else ""
-        yield f"{WORDS[check['verdict']]:<12} {check['label']}{detail}\n"
+def _lines(result: "Verified", languages: Sequence["Language"]) -> Iterator[str]:
+    from kepgw.texts import text
+    from kepgw.trust.tree import draw
 
-
-def _judge(path: Path, trusted: _Trusted, at: datetime | None, original: Any) -> dict[str, Any]:
-    from kepgw.errors import FormatError
-    from kepgw.evidence.render import render
-    from kepgw.trust.judge import judge_evidence, judge_message
-
-    result: dict[str, Any] = {"file": str(path), "status": "unreadable", "kind": "", "checks": []}
-    intermediates = tuple(trusted.intermediates)
-    try:
-        with _octets(path) as octets:
-            if _is_xml(octets):
-                judged = judge_evidence(
-                    bytes(octets), trusted.anchors, at, original=original, name=path.name, intermediates=intermediates
-                )
-                result["kind"] = "Evidence"
-                evidences, every, good = [judged], [("", each) for each in judged.checks], judged.good
-            else:
-                whole = judge_message(octets, trusted.anchors, at, original, intermediates=intermediates)
-                result["kind"] = whole.kind
-                evidences, every, good = whole.evidences, list(whole.every()), whole.good
-    except (FormatError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return result | {"error": f"not readable as a REM message or evidence: {reason}"}
-    if result["kind"] == "Evidence" and evidences[0].evidence is None and evidences[0].signature is None:
-        return result | {"error": f"not readable as evidence: {every[0][1].detail}"}
-    result["status"] = "good" if good else "bad"
-    result["evidence"] = [
-        {"name": each.name, "title_tr": render(each.evidence, "tr")[0], "title_en": render(each.evidence, "en")[0]}
-        for each in evidences
-        if each.evidence is not None
-    ]
-    result["checks"] = [
-        {
-            "evidence": name,
-            "name": check.name,
-            "label": check.label("en"),
-            "verdict": check.verdict,
-            "detail": check.detail,
-        }
-        for name, check in every
-    ]
-    return result
-
-
-def _is_xml(octets: Any) -> bool:
-    start = bytes(octets[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return start.startswith(b"<")
-
-
-@contextmanager
-def _octets(path: Path | None) -> Iterator[Any]:
-    """A file's octets, mapped when it is large. Raises OSError or FormatError."""
-    from kepgw.errors import FormatError
-
-    if path is None:
-        yield None
+    if result.tree is not None:
+        yield from draw(result.tree, languages)
         return
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        if size > MAX_FILE:
-            raise FormatError("larger than any message")
-        if size <= 1 << 20:
-            yield file.read(1 << 20)
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+    for language in languages:
+        yield text(result.trouble, language, file=plain(result.file, 400))
+    yield f"  ({plain(result.error, 400)})"
+
+
+def _languages(chosen: Lang | None) -> tuple["Language", ...]:
+    """The language asked for; else that of the locale (POSIX 8.2), both where it is neither."""
+    if chosen is None:
+        named = next((value for key in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(key))), "")
+        chosen = next((each for each in (Lang.TR, Lang.EN) if named.lower().startswith(each.value)), Lang.BOTH)
+    return ("tr", "en") if chosen is Lang.BOTH else ("tr",) if chosen is Lang.TR else ("en",)
+
+
+def _store(directory: Path, trusted: "Trusted") -> "Learn":
+    """What the provider keeps about signers, beside what is trusted."""
+    from kepgw.trust.material import Material
+
+    def learn(signers: dict[bytes, datetime]) -> "Trusted | None":
+        asked = [
+            {"certificate": base64.b64encode(certificate).decode("ascii"), "at": time.isoformat()}
+            for certificate, time in signers.items()
+        ]
+        found = [
+            Material(each["kind"], base64.b64decode(each["octets"]))
+            for each in ask(directory, "material", signers=asked)
+        ]
+        if not found:
+            return None
+        between = (each.octets for each in found if each.kind == "certificate")
+        lists = (each for each in found if each.kind != "certificate")
+        return replace(
+            trusted,
+            intermediates=tuple(dict.fromkeys((*trusted.intermediates, *between))),
+            materials=tuple(dict.fromkeys((*trusted.materials, *lists))),
+        )
+
+    return learn
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -151,29 +137,42 @@ def _moment(text: str | None) -> datetime | None:
     return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).astimezone(UTC)
 
 
-def _trusted(pems: Sequence[Path], directory: Path | None) -> _Trusted:
+def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Path]) -> "Trusted":
     """The given roots, and those of a provider: its own anchors and the end of each peer's chain."""
-    from kepgw.trust.paths import load_anchors
+    from cryptography.hazmat.primitives.serialization import Encoding
 
-    trusted = _Trusted(list(load_anchors(pems)))
+    from kepgw.app import verification
+    from kepgw.errors import ConfigurationError
+    from kepgw.trust.paths import load_anchors
+    from kepgw.trust.trusted import Trusted
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigurationError(f"{folder}: no folder")
+    anchors = list(load_anchors(pems))
+    between: list[bytes] = []
     if directory is not None:
         from kepgw.app.config import load
         from kepgw.interop.card import read_card
         from kepgw.trust.keys import load_certificates
 
         config = load(directory)
-        trusted.anchors += load_anchors(config.trust.anchors)
+        anchors += load_anchors(config.trust.anchors)
         for text in ask(directory, "peer_cards"):
-            card = read_card(text)
-            trusted.anchors += card.roots
-            trusted.intermediates += [each for chain in card.process_chains for each in chain[1:-1]]
+            for chain in read_card(text).process_chains:
+                anchors.append(chain[-1])
+                between += chain[1:-1]
         for path in config.keys.process_certificates:
-            trusted.intermediates += [_der(each) for each in load_certificates(path)]
+            between += [each.public_bytes(Encoding.DER) for each in load_certificates(path)]
+        folders = [*folders, config.material.folder]
+    trusted = Trusted(tuple(dict.fromkeys(anchors)), tuple(between))
+    for folder in folders:
+        found, problems = verification.read_folder(folder)
+        for problem in problems:
+            note(f"kepgw: {problem}")
+        trusted = replace(
+            trusted,
+            intermediates=(*trusted.intermediates, *found.intermediates),
+            materials=(*trusted.materials, *found.materials),
+        )
     return trusted
-
-
-def _der(certificate: Any) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    octets: bytes = certificate.public_bytes(Encoding.DER)
-    return octets
