@@ -131,7 +131,7 @@ def verify_digests(record: bytes, digests: Digests, judge: Judge, *, complete: b
     """
     read = ers_der.read(record)
     if not digests(read.chains[0][0].algorithm):
-        raise SignatureInvalid("a record proves nothing without documents", CHECK)
+        raise SignatureInvalid("a record proves nothing without documents", CHECK, Sub.SIGNED_DATA_NOT_FOUND)
     times: list[tuple[datetime, ...]] = []
     before: datetime | None = None
     for number, chain in enumerate(read.chains):

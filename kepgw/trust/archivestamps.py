@@ -29,8 +29,9 @@ class StampJudge:
     ``begin`` before each record, ``finish`` after it. A token that many records share is judged once.
     """
 
-    def __init__(self, anchors: Sequence[bytes], now: datetime) -> None:
+    def __init__(self, anchors: Sequence[bytes], now: datetime, intermediates: Sequence[bytes] = ()) -> None:
         self._anchors = tuple(anchors)
+        self._intermediates = tuple(intermediates)
         self._now = now
         self._known: dict[tuple[bytes, bytes], tuple[Stamped, datetime]] = {}
         self._ends: datetime | None = None
@@ -44,7 +45,7 @@ class StampJudge:
         """The time of a token over ``digest``. Raises SignatureInvalid, also when it came too late for the last one."""
         known = self._known.get((token, digest))
         if known is None:
-            judged = verify_token(token, digest, self._anchors)
+            judged = verify_token(token, digest, self._anchors, self._intermediates)
             known = self._known[token, digest] = judged, _ends(judged.tsa_certificate)
         judged, ends = known
         if self._ends is not None and judged.time > self._ends:

@@ -16,6 +16,7 @@ from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid, Sub
 from kepgw.evidence import evidencerecord, ledger
 from kepgw.evidence.ledger import Head
 from kepgw.trust import cms, manifest, tokens
+from kepgw.trust.archivestamps import StampJudge
 from kepgw.trust.certificates import summary
 from kepgw.trust.course import Course, Courses, branches
 from kepgw.trust.digests import Octets
@@ -29,6 +30,7 @@ from kepgw.trust.trusted import Trusted, unsigned
 
 MOST_CERTIFICATES: Final = 64  # of the case that may stand in a path
 MOST_LISTS: Final = 256  # of the case that may tell of revocation
+MOST_TRIED: Final = 2000  # pairs of archive record and file that are held against each other
 _SEQ: Final = re.compile(r"0*(\d{1,15})(?:[-.]|$)")
 
 
@@ -56,6 +58,8 @@ class _Case:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     heads: dict[Head, Branch] = field(default_factory=dict)
     digests: set[tuple[str, bytes]] = field(default_factory=set)
+    hashed: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    tried: int = 0
 
     def octets(self, path: str) -> bytes | None:
         """The octets of a file that is there and can be read; the manifest's check tells of others."""
@@ -63,6 +67,20 @@ class _Case:
             return self.files.get(path)
         except FormatError:
             return None
+
+    def others(self) -> Iterator[str]:
+        """The files that an archive record may cover beside its evidence, as long as looking costs little."""
+        for each in self.manifest.files:
+            if each.kind in ("original", "dispatch", "receipt") and self.tried < MOST_TRIED:
+                self.tried += 1
+                yield each.path
+
+    def digest(self, path: str, algorithm: str) -> bytes:
+        """The digest of a file, taken once."""
+        key = (path, algorithm)
+        if key not in self.hashed:
+            self.hashed[key] = hashlib.new(algorithm, self.octets(path) or b"").digest()
+        return self.hashed[key]
 
 
 def judge_case(
@@ -261,23 +279,38 @@ def _head_signer(signer: bytes, domain: str) -> Check:
 
 
 def _archived(case: _Case, path: str, xml: bytes) -> Check:
-    """An RFC 4998 record over an evidence; neighbours in its group may lie elsewhere."""
-    name, values = "record", {"file": path}
-    anchors = case.trusted.anchors if case.trusted.stamp_anchors is None else case.trusted.stamp_anchors
-
-    def judge(token: bytes, digest: bytes) -> datetime:
-        if not anchors:
-            return tokens.check_token(token, digest).time
-        return tokens.verify_token(token, digest, anchors, case.trusted.intermediates).time
-
+    """An RFC 4998 record over an evidence, and what else of the case it covers (RFC 4998 5.3)."""
+    name: Final = "record"
+    values: dict[str, Value] = {"file": path}
+    octets = case.octets(path) or b""
+    anchors, moment = case.trusted.anchors, case.at or datetime.now(UTC)
+    if case.trusted.stamp_anchors is not None:
+        anchors = case.trusted.stamp_anchors
+    judge = StampJudge(anchors, moment, case.trusted.intermediates)
+    unproved: evidencerecord.Judge = lambda token, digest: tokens.check_token(token, digest).time  # noqa: E731
     try:
-        proved = evidencerecord.verify(case.octets(path) or b"", [xml], judge, complete=False)
+        used = judge.begin() if anchors else unproved
+        proved = evidencerecord.verify(octets, [xml], used, complete=False)
+        judge.finish()
+        covered = sum(_covers(case, octets, judge.begin() if anchors else unproved, each) for each in case.others())
     except (FormatError, SignatureInvalid) as error:
         return Check(name, "bad", str(error), error.sub, "", values)
-    said: dict[str, Value] = {**values, "time": proved.time, "count": sum(map(len, proved.stamps))}
+    values |= {"time": proved.time, "count": sum(map(len, proved.stamps)), "covered": covered}
     if not anchors:
-        return Check(name, "not checked", "no trusted certificates", Sub.NO_CERTIFICATE_CHAIN_FOUND, "untrusted", said)
-    return Check(name, "ok", f"stamped {proved.time:%Y-%m-%d %H:%M}Z", None, "", said)
+        why = "no trusted certificates were given"
+        return Check(name, "not checked", why, Sub.NO_CERTIFICATE_CHAIN_FOUND, "untrusted", values)
+    return Check(name, "ok", f"stamped {proved.time:%Y-%m-%d %H:%M}Z", None, "group" if covered else "", values)
+
+
+def _covers(case: _Case, record: bytes, judge: evidencerecord.Judge, path: str) -> bool:
+    def digests(algorithm: str) -> list[bytes]:
+        return [case.digest(path, algorithm)]
+
+    try:
+        evidencerecord.verify_digests(record, digests, judge, complete=False)
+    except (FormatError, SignatureInvalid):
+        return False
+    return True
 
 
 def _by_number(case: _Case, kind: str) -> dict[int | None, list[str]]:

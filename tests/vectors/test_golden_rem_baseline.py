@@ -19,6 +19,7 @@ from kepgw.evidence.en319522_cardinality import check
 from kepgw.evidence.en319522_codes import ERDS_EVENTS
 from kepgw.evidence.identity import PERSON_IDENTIFIER, person_identifier
 from kepgw.message.envelope import open_envelope
+from kepgw.trust import tree
 from kepgw.trust.judge import judge_evidence, judge_message
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.tokens import read_token
@@ -355,6 +356,7 @@ def test_an_alteration_anywhere_is_judged(name, part, length, piece):
         judgement = judge_message(altered, roots())
     except FormatError:
         return
+    assert list(tree.draw(tree.of_message(judgement, name), ("tr", "en")))  # every finding has its words
     if not failed(each for _, each in judgement.every()):
         # what no signature protects: everything that one does protect is what it was
         ((_, xml),) = judgement.envelope.evidence

@@ -13,14 +13,13 @@ from importlib.resources import files as files_of
 import jsonschema
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kepgw.app.config import load
 from kepgw.message.envelope import OriginalPart, begin, open_envelope
 from kepgw.store.engine import Store
 from kepgw.store.material import Fetched, keep_chain, keep_words
-from kepgw.trust import cms
-from kepgw.trust.devpki import revocation_list
+from kepgw.trust import cms, devpki
 from kepgw.trust.keys import load_key
 from kepgw.trust.material import Material
 from kepgw.trust.revocation import crl_word
@@ -72,20 +71,14 @@ def pem(path):
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
-def revoked_list(keys, since):
-    """The intermediate's list, in which the process certificate is revoked."""
-    authority, key = (
-        pem(keys / "intermediate.pem"),
-        load_pem_private_key((keys / "intermediate.key").read_bytes(), None),
-    )
-    serial = pem(keys / "process.pem").serial_number
-    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since).build()
-    return revocation_list(authority, key, datetime.now(UTC), revoked=[entry]).public_bytes(Encoding.DER)
-
-
-def revoke(keys, target):
-    target.mkdir()
-    (target / "new.crl").write_bytes(revoked_list(keys, datetime.now(UTC) - timedelta(days=1)))
+def revoked_list(folder, since):
+    """A list of the provider's intermediate, in which the process certificate is revoked; the folder's own is left."""
+    path = folder / "revocation" / "intermediate.crl"
+    before = path.read_bytes()
+    try:
+        return devpki.revoke(folder, pem(folder / "keys" / "process.pem"), since).read_bytes()
+    finally:
+        path.write_bytes(before)
 
 
 @pytest.fixture
@@ -145,7 +138,8 @@ def test_revocation_is_known_from_a_folder_or_the_provider(kepgw, files, folder,
     assert ("ok", label) in marks(kepgw("verify", files / "good.eml", "--dir", folder))
     lists = kepgw("verify", files / "good.eml", "--trust", root, "--material", folder / "revocation")
     assert ("ok", label) in marks(lists)
-    revoke(folder / "keys", tmp_path / "lists")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "new.crl").write_bytes(revoked_list(folder, datetime.now(UTC) - timedelta(days=1)))
     done = kepgw("verify", files / "good.eml", "--trust", root, "--material", tmp_path / "lists")
     assert done.status == 1
     assert ("BAD", label) in marks(done)
@@ -156,11 +150,11 @@ def test_revocation_is_known_from_a_folder_or_the_provider(kepgw, files, folder,
 def test_what_the_store_keeps_of_its_signers_is_used(kepgw, files, folder):
     keys = folder / "keys"
     chain = [pem(keys / f"{name}.pem").public_bytes(Encoding.DER) for name in ("process", "intermediate", "root")]
+    since = datetime.now(UTC) - timedelta(days=1)
+    octets = revoked_list(folder, since)
     shutil.rmtree(folder / "revocation")
     label = "Revocation of the envelope signer's certificate"
     assert ("not checked", label) in marks(kepgw("verify", files / "good.eml", "--dir", folder))
-    since = datetime.now(UTC) - timedelta(days=1)
-    octets = revoked_list(keys, since)
     word = crl_word(octets, chain[0], chain[1])
     store = Store.open(load(folder).store_path)
     fetched = Fetched(Material("crl", octets), chain[0], chain[1], word, "test")

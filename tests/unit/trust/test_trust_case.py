@@ -3,18 +3,21 @@
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from datetime import timedelta
 
 import pytest
-from case_samples import Provider, audit_path, case, listed, root
+from case_samples import EVENTS, Provider, audit_path, case, listed, root
+from cryptography import x509
 from trust_samples import AT, ORIGINAL
 
 from kepgw.errors import FormatError, Sub
-from kepgw.evidence import evidencerecord, ledger
-from kepgw.evidence.codes import KepCode
+from kepgw.evidence import evidencerecord, ledger, merkle
+from kepgw.evidence.codes import Element, Event, KepCode, Reason
 from kepgw.evidence.ledger import Statement
-from kepgw.trust import course, tree
+from kepgw.evidence.model import GivenReason
+from kepgw.trust import course, devpki, tree
 from kepgw.trust.case import judge_case, judge_head
 from kepgw.trust.casezip import CaseZip
 from kepgw.trust.heads import sign_head
@@ -217,11 +220,6 @@ def test_what_is_missing(whole, trusted):
 
 
 def test_delivered_after_all(hs90, hs91, trusted):
-    from case_samples import EVENTS
-
-    from kepgw.evidence.codes import Element, Event, Reason
-    from kepgw.evidence.model import GivenReason
-
     EVENTS[31] = (Element.RELAY_FAILURE, Event.DELIVERY_EXPIRATION)
     reasons = (GivenReason(Reason.R_REMMD_UNREACHABLE),)
     late = hs90.evidence(31, reasons=reasons, refers_to=1)
@@ -237,18 +235,10 @@ def test_delivered_after_all(hs90, hs91, trusted):
     assert (ali.state, ali.missing) == ("delivered-late", (KepCode.ILETILDI,))
 
 
-def test_a_revoked_signer(whole, trusted, hs91):
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-
-    from kepgw.trust.devpki import revocation_list
-
-    keys = hs91.folder / "keys"
-    authority = x509.load_pem_x509_certificate((keys / "intermediate.pem").read_bytes())
-    key = load_pem_private_key((keys / "intermediate.key").read_bytes(), None)
-    serial = x509.load_pem_x509_certificate((keys / "process.pem").read_bytes()).serial_number
-    entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(AT - timedelta(hours=1)).build()
-    octets = revocation_list(authority, key, AT + timedelta(days=1), revoked=[entry]).public_bytes(Encoding.DER)
+def test_a_revoked_signer(whole, trusted, hs91, tmp_path):
+    shutil.copytree(hs91.folder, tmp_path / "hs91")
+    certificate = x509.load_der_x509_certificate(hs91.certificate("process"))
+    octets = devpki.revoke(tmp_path / "hs91", certificate, AT - timedelta(hours=1)).read_bytes()
     result = judged(listed({**whole, "trust/revocation/new.crl": octets}), trusted)
     assert bad(result) == {("evidence-revocation", Sub.REVOKED)}
     (ali,) = result.courses
@@ -275,7 +265,16 @@ def test_an_archive_record_of_a_group(whole, trusted, hs90):
     files = dict(whole)
     group = [files[FIRST], files["dispatch/1.eml"], ORIGINAL]
     (files["archive/1.ers"],) = evidencerecord.initial([group], hs90.tsa)
-    assert bad(judged(listed(files), trusted)) == set()
+    result = judged(listed(files), trusted)
+    assert bad(result) == set()
+    (first, *others) = [each for each in result.tree.checks() if each.name == "record"]
+    assert (first.told, first.values["covered"]) == ("group", 2)
+    assert {each.values["covered"] for each in others} == {0}
+
+
+def test_an_archive_record_that_was_not_renewed_in_time(whole, trusted):
+    result = judged(listed(whole), trusted, AT + timedelta(days=6 * 365))
+    assert ("record", Sub.NO_POE) in bad(result)
 
 
 def test_a_head_of_another_owner(hs90, hs91, trusted):
@@ -289,8 +288,6 @@ def test_a_head_of_another_owner(hs90, hs91, trusted):
 
 
 def test_helpers_agree_with_the_library():
-    from kepgw.evidence import merkle
-
     leaves = [hashlib.sha256(bytes([number])).digest() for number in range(5)]
     for index, leaf in enumerate(leaves):
         merkle.verify_inclusion(leaf, index, 5, audit_path(leaves, index), root(leaves))

@@ -2,21 +2,20 @@
 
 import base64
 import hashlib
+import shutil
 from datetime import timedelta
 
 import pytest
 from asn1crypto import cms as asn1
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from trust_samples import AT, evidence
 
 from kepgw.errors import SignatureInvalid, Sub
 from kepgw.evidence import evidencerecord, ts102640, xades
 from kepgw.texts import catalogue
-from kepgw.trust import cms, paths, tree
+from kepgw.trust import cms, devpki, paths, tree
 from kepgw.trust.certificates import highest, summary
-from kepgw.trust.devpki import revocation_list
 from kepgw.trust.devtsa import DevelopmentTsa
 from kepgw.trust.judge import judge_evidence, judge_message
 from kepgw.trust.judgement import Check
@@ -25,23 +24,19 @@ from kepgw.trust.material import Material
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.trusted import Trusted
 
-LATER = AT + timedelta(days=365)
-
 
 @pytest.fixture
-def crl(pki):
-    """crl("process", since) -> the intermediate's list that revokes a certificate; no name: nothing is revoked."""
+def crl(pki, tmp_path):
+    """crl("process", since) -> the list of its authority that revokes it; crl() -> one that revokes nothing."""
 
-    def made(name="", since=AT, issuer="intermediate", said=LATER):
-        keys = pki()
-        authority = x509.load_pem_x509_certificate((keys / f"{issuer}.pem").read_bytes())
-        key = load_pem_private_key((keys / f"{issuer}.key").read_bytes(), None)
-        revoked = []
+    def made(name="", since=AT, issuer="intermediate"):
+        folder = tmp_path / name / str(since.timestamp())
+        shutil.copytree(pki().parent, folder)
+        path = folder / devpki.LISTS / f"{issuer}.crl"
         if name:
-            serial = x509.load_pem_x509_certificate((keys / f"{name}.pem").read_bytes()).serial_number
-            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(since).build()
-            revoked.append(entry)
-        return Material("crl", revocation_list(authority, key, said, revoked=revoked).public_bytes(Encoding.DER))
+            certificate = x509.load_pem_x509_certificate((pki() / f"{name}.pem").read_bytes())
+            path = devpki.revoke(folder, certificate, since)
+        return Material("crl", path.read_bytes())
 
     return made
 
@@ -146,13 +141,13 @@ def test_revoked_without_proof_of_existence(anchors, crl, process_key):
 
 
 def test_an_intermediate_that_was_revoked(make, anchors, crl):
-    materials = [crl(), crl("intermediate", AT - timedelta(days=1), issuer="root")]
+    materials = [crl(), crl("intermediate", AT - timedelta(days=1))]
     judgement = judge_message(make(), anchors, materials=materials)
     assert subs(judgement) == {"envelope-revocation": Sub.REVOKED, "evidence-revocation": Sub.REVOKED}
 
 
 def test_a_stamp_of_a_revoked_authority_proves_no_time(make, anchors, crl):
-    judgement = judge_message(make(), anchors, AT, materials=[crl("tsa", AT - timedelta(days=1), issuer="root")])
+    judgement = judge_message(make(), anchors, AT, materials=[crl("tsa", AT - timedelta(days=1))])
     assert subs(judgement) == {
         "envelope-stamp-revocation": Sub.REVOKED,
         "evidence-stamp-revocation": Sub.REVOKED,
@@ -257,7 +252,7 @@ def test_an_error_of_an_evidence_record_says_what_it_means(tsa):
 def test_every_check_has_a_sentence_for_every_sub_indication():
     fields = (
         "name time top fingerprint issuer begins ends algorithm revoked root named event digest differences address"
-        " identifier title"
+        " identifier title file seq records domain count covered recipient codes size"
     )
     values = dict.fromkeys(fields.split(), "?")
     names = [key.removeprefix("check-") for key in catalogue() if key.startswith("check-")]
