@@ -254,6 +254,12 @@ def _check_usage(certificate: x509.Certificate, usage: Usage) -> None:
             raise SignatureInvalid(
                 "the certificate is not a time-stamp authority's: RFC 3161 2.3", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE
             )
+        basic = extensions.get(ExtensionOID.BASIC_CONSTRAINTS)
+        if (basic is not None and basic.value.ca) or (key_usage is not None and key_usage.value.key_cert_sign):
+            # a key that certifies is not reserved for time stamps
+            raise SignatureInvalid(
+                "a certificate authority's key stamps nothing: RFC 3161 2.3", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE
+            )
     elif purposes and not purposes & (USER_PURPOSES if usage == "user" else SIGNING_PURPOSES):
         raise SignatureInvalid(
             f"the key of {_subject(certificate)} is for another purpose", CHECK, Sub.CHAIN_CONSTRAINTS_FAILURE

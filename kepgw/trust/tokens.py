@@ -5,6 +5,7 @@ octets may disagree, and what one accepts is then what counts.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ CHECK = "time-stamp"
 LARGEST = 256 << 10  # octets of a request or response
 _TRUE = b"\x01\x01\xff"
 _VERSION = der.integer(1)
+_GEN_TIME = re.compile(rb"[0-9]{14}(\.[0-9]{1,9})?Z")
 _DIGESTS = {oid: name for name, oid in DIGEST_OIDS.items()}
 
 
@@ -120,6 +122,10 @@ def read_token(token: bytes) -> TokenReading:
         raise FormatError(f"a time-stamp token with content of type {reading.content_type}")
     info = _load(tsp.TSTInfo, reading.content, "TSTInfo")
     try:
+        if info["version"].native != "v1":
+            raise FormatError(f"a TSTInfo of version {info['version'].native}")
+        if not _GEN_TIME.fullmatch(info["gen_time"].contents):
+            raise FormatError("a genTime that is not in UTC")  # RFC 3161 2.4.2: a local time means nothing
         algorithm, digest = _imprint(info["message_imprint"])
         nonce, accuracy = info["nonce"], info["accuracy"]
         return TokenReading(
@@ -132,7 +138,7 @@ def read_token(token: bytes) -> TokenReading:
             serial=info["serial_number"].native,
             nonce=None if isinstance(nonce, core.Void) else nonce.native,
         )
-    except SignatureInvalid:
+    except (FormatError, SignatureInvalid):
         raise
     except Exception as error:  # asn1crypto parses lazily and raises errors of many kinds
         raise FormatError(f"not a readable TSTInfo: {error}") from error
@@ -199,6 +205,10 @@ def _imprint(imprint: Any) -> tuple[str, bytes]:
 
 
 def _accuracy(parts: dict[str, int | None]) -> timedelta:
+    """RFC 3161 2.4.2: seconds, and 1 to 999 of the smaller units; anything else would subtract, or hide seconds."""
+    small = [parts[unit] for unit in ("millis", "micros") if parts.get(unit) is not None]
+    if not 0 <= (parts.get("seconds") or 0) < 1 << 31 or not all(1 <= (each or 0) <= 999 for each in small):
+        raise FormatError(f"an accuracy of {parts}")
     return timedelta(
         seconds=parts.get("seconds") or 0,
         milliseconds=parts.get("millis") or 0,
