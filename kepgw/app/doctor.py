@@ -1,6 +1,7 @@
 """``kepgw doctor``: what a provider needs, looked at one by one, and what to do about each finding.
 
-Nothing is changed: the only things made are one time stamp and a file in the spool that is removed at once.
+Nothing is changed: the only things made are one time stamp, and a file in the spool that is removed at once;
+certificates and lists that a start of the provider would keep are kept.
 """
 
 import shutil
@@ -18,7 +19,9 @@ from kepgw.app.doctor_keys import examine_keys
 from kepgw.app.doctor_malware import examine_malware
 from kepgw.app.doctor_ports import examine_ports
 from kepgw.app.doctor_stamps import examine_stamps
-from kepgw.app.finding import EARLY, URGENT, Finding, Level, lifetime
+from kepgw.app.doctor_trust import examine_trust
+from kepgw.app.expirywatch import EARLY, URGENT
+from kepgw.app.finding import Finding, Level, lifetime
 from kepgw.errors import ConfigurationError, KepError
 from kepgw.trust.devpki import MARK
 from kepgw.trust.keys import describe, load_certificates
@@ -56,6 +59,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     for what, problem, remedy in examine_ports(config, running=running):
         yield Finding("problem" if remedy else "ok", what, problem, remedy)
     yield from _peers(config)
+    yield from examine_trust(config, at)
 
 
 def _development_keys(config: Config) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from kepgw.app.config import Config
 from kepgw.app.stamping import stamping_of
 from kepgw.errors import ConfigurationError, KepError, StampUnavailable
-from kepgw.trust.keys import load_key
+from kepgw.trust.keys import describe, load_key
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.stamping import HttpTsa, Outcome, verify_token
 from kepgw.trust.tsaclient import WRONG_OUTCOMES
@@ -46,6 +46,10 @@ def examine_stamps(config: Config, at: datetime, lifetime: Callable[..., Found])
                 findings.append(lifetime(f"{what} certificate", key.days_left(at), key.not_after, "make new keys"))
             token = _token(stamping.authority(lax, anchors), digest)
             stamped = verify_token(token, digest, anchors)
+            if authority.kind != "development":
+                told = describe(stamped.tsa_certificate, at)
+                remedy = "ask the authority which root its next certificate leads to, and trust that in trust.anchors"
+                findings.append(lifetime(f"{what} certificate", told.days_left, told.not_after, remedy))
         except KepError as error:
             findings.append(("problem", what, *_why(error)))
             continue

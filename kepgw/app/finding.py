@@ -1,11 +1,11 @@
 """What ``kepgw doctor`` says of one thing that it looked at."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-Level = Literal["ok", "warning", "problem"]
+from kepgw.app.expirywatch import SOON, URGENT, stage
 
-URGENT, SOON, EARLY = 7, 30, 60  # days before a certificate ends; no text fixes them
+Level = Literal["ok", "warning", "problem"]
 
 
 class Finding(NamedTuple):
@@ -19,9 +19,9 @@ class Finding(NamedTuple):
 
 def lifetime(what: str, days: int, until: datetime, remedy: str) -> Finding:
     """How long a certificate still holds."""
-    end = f"until {until:%Y-%m-%d}"
+    near = stage(until, until - timedelta(days=days))
     if days < 0:
         return Finding("problem", what, f"ended {until:%Y-%m-%d}", remedy)
-    level: Level = "problem" if days <= URGENT else "warning" if days <= EARLY else "ok"
-    haste = "now: " if days <= URGENT else "soon: " if days <= SOON else ""
-    return Finding(level, what, f"{end}, {days} days left", "" if level == "ok" else haste + remedy)
+    level: Level = "ok" if near is None else "problem" if near <= URGENT else "warning"
+    haste = "" if near is None else "now: " if near <= URGENT else "soon: " if near <= SOON else ""
+    return Finding(level, what, f"until {until:%Y-%m-%d}, {days} days left", "" if level == "ok" else haste + remedy)

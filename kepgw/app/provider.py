@@ -21,6 +21,7 @@ from kepgw.app.config import Config
 from kepgw.app.control import ControlServer
 from kepgw.app.doctor_malware import scanners_of
 from kepgw.app.expiry import ends_of
+from kepgw.app.expirywatch import ExpiryWatch
 from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
 from kepgw.app.metrics import Metrics, Sources
@@ -185,6 +186,9 @@ class Provider:
         self.heads = HeadKeeper(store, workshop, HeadSettings(every, config.ledger.head_leaves), now)
         await self.heads.start()
         self._back.append(self.heads.stop)
+        expiry = ExpiryWatch(store, config, ends_of(config, self.workshop, self.peers), now)
+        await expiry.start()
+        self._back.append(expiry.stop)
         sender = archives.head_sender(store, config, now)
         await sender.start()
         self._back.append(sender.stop)

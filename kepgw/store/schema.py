@@ -391,7 +391,7 @@ peer = Table(
     Column("added", Big, nullable=False),
 )
 
-# what keeps signatures verifiable: certificates, CRLs and OCSP responses, each once, never changed (ADR 18)
+# what keeps signatures verifiable: certificates, CRLs and OCSP responses, each once, never changed (ADR 19)
 material = Table(
     "material",
     metadata,

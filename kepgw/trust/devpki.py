@@ -91,15 +91,15 @@ def create(
 def renew_lists(directory: Path, at: datetime) -> list[Path]:
     """Make the revocation lists of the development authorities, or new ones when theirs end soon; what was written.
 
-    What a list revokes the next one does too. An authority that is not of ours, or whose key is not there, is left
-    alone. Raises ConfigurationError when a file cannot be read or written.
+    What a list revokes the next one does too. An authority that has ended, is not of ours, or whose key is not there,
+    is left alone. Raises ConfigurationError when a file cannot be read or written.
     """
     written = []
     for name in AUTHORITIES:
         path = directory / LISTS / f"{name}.crl"
         with _telling(path):
             found = _authority_of(directory, name)
-            if found is None:
+            if found is None or found[0].not_valid_after_utc <= at:
                 continue
             old = _list_of(path)
             if old is None or old.next_update_utc is None or old.next_update_utc - at <= _RENEW_BEFORE:

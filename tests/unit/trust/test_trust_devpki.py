@@ -1,8 +1,9 @@
 import stat
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from kepgw.errors import ConfigurationError
 from kepgw.trust import devpki
@@ -63,3 +64,13 @@ def test_one_file_in_the_way_stops_everything(tmp_path):
 def test_unknown_algorithm(tmp_path):
     with pytest.raises(ConfigurationError, match="rsa-1024"):
         devpki.create(tmp_path, "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="rsa-1024", at=AT)
+
+
+def test_authorities_that_ended_are_left_alone(tmp_path):
+    devpki.create(tmp_path, "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=AT)
+    assert [each.name for each in devpki.renew_lists(tmp_path, AT + timedelta(days=365 * 15))] == ["root.crl"]
+    assert devpki.renew_lists(tmp_path, AT + timedelta(days=365 * 25)) == []
+    (tmp_path / "keys" / "root.key").unlink()  # as in folders of before
+    assert devpki.renew_lists(tmp_path, AT + timedelta(days=365 * 18)) == []
+    with pytest.raises(ConfigurationError, match="no development authority"):
+        devpki.revoke(tmp_path, x509.load_pem_x509_certificate((tmp_path / "keys" / "tsa.pem").read_bytes()), AT)
