@@ -201,10 +201,11 @@ class Processes:
         """
         if self._closed:
             raise SigningUnavailable("the signing processes have ended")
-        if len([each for each in self._processes if each.alive]) < self.count:
+        # again: one may end while others start, and whatever is given to one that has ended is never answered
+        while len(alive := [each for each in self._processes if each.alive]) < self.count:
             _log.warning("a signing process ended; starting another")
             await self.start()
-        return await min(self._processes[:among], key=lambda each: len(each.waiting)).give(name, arguments)
+        return await min(alive[:among], key=lambda each: len(each.waiting)).give(name, arguments)
 
     async def tell(self, name: str, *arguments: object) -> None:
         """Have every process do a job before whatever it is given after this call; one started later does it first.

@@ -21,7 +21,7 @@ from kepgw.trust.pkcs11session import HAVE_PKCS11, PinRefused, TokenPlace, modul
 if HAVE_PKCS11:
     from pkcs11 import exceptions as ck
     from pkcs11.constants import ObjectClass
-    from pkcs11.mechanisms import MGF, Mechanism
+    from pkcs11.mechanisms import MGF, KeyType, Mechanism
 
 if TYPE_CHECKING:
     from pkcs11.types import Session, SignMixin
@@ -71,6 +71,7 @@ class TokenKey(CertifiedKey):
         ``careful`` gives no PIN when the last one that somebody gave was wrong. Raises ConfigurationError for another
         key or none, PinRefused, or SigningUnavailable.
         """
+        self._opened = None
         self._module.use(self.place, self._ready, careful=careful)
 
     def stop_logins(self, why: str) -> None:
@@ -101,12 +102,13 @@ class TokenKey(CertifiedKey):
         return self._opened
 
     def _find(self, session: "Session") -> "SignMixin":
+        kind = KeyType.EC if self._how.kind == "ecdsa" else KeyType.RSA
         try:
             found: Any = session.get_key(
-                object_class=ObjectClass.PRIVATE_KEY, label=self.place.label, id=self.place.identifier
+                object_class=ObjectClass.PRIVATE_KEY, key_type=kind, label=self.place.label, id=self.place.identifier
             )
         except ck.NoSuchKey as error:
-            raise ConfigurationError(f"there is no private key {self._named} on {self.place.name}") from error
+            raise ConfigurationError(f"there is no {kind.name} key {self._named} on {self.place.name}") from error
         except ck.MultipleObjectsReturned as error:
             raise ConfigurationError(
                 f"there are several private keys {self._named} on {self.place.name}; give their id too"

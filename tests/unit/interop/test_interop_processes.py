@@ -142,3 +142,21 @@ async def test_what_all_are_told_holds_for_the_next_job_and_for_processes_that_s
 async def test_telling_what_a_process_cannot_do_says_so(pool):
     with pytest.raises(StampUnavailable):
         await pool.tell("refuse")
+
+
+async def test_one_that_ends_while_another_is_started_is_given_nothing(pool):
+    first, second = pool._processes
+    os.kill(first.process.pid, signal.SIGKILL)
+    await asyncio.wait([first._answers])
+    opened = pool._open
+
+    async def open_late():
+        if second.alive:
+            os.kill(second.process.pid, signal.SIGKILL)
+            await asyncio.wait([second._answers])
+        return await opened()
+
+    pool._open = open_late
+    _, pid, value = await asyncio.wait_for(pool.run("echo", 1), 30)
+    assert value == 1
+    assert pid not in {first.process.pid, second.process.pid}
