@@ -11,6 +11,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from softhsm import MODULE, SoftHsm
 
 from kepgw.app.commands.access import ask
 from kepgw.app.config import load
@@ -19,6 +20,7 @@ from kepgw.app.doctor_ports import examine_ports
 from kepgw.app.doctor_stamps import _clocks
 from kepgw.app.initialise import PORTS, initialise
 from kepgw.errors import ConfigurationError
+from kepgw.trust import devpki, pkcs11session
 from kepgw.trust.keys import describe
 
 
@@ -302,3 +304,65 @@ def test_user_signatures(well):
     finding = ills(well)["user signatures"]
     assert (finding.level, "broken.crl" in finding.detail) == ("warning", True)
     assert any("1 authorities" in each.detail for each in examine(well) if each.what == "user signatures")
+
+
+def with_second_key(folder):
+    table = '[[keys.process]]\ncertificates = ["new/keys/process.pem", "new/keys/intermediate.pem"]\n'
+    table += 'key = "new/keys/process.key"\n'
+    path = folder / "kepgw.toml"
+    path.write_text(path.read_text("utf-8").replace("[trust]\n", f"{table}\n[trust]\n", 1), "utf-8")
+    rewrite(folder, anchors='["keys/root.pem", "new/keys/root.pem"]')
+
+
+def test_each_process_key_is_told_with_its_time(well):
+    old = describe((well / "keys" / "process.pem").read_bytes())
+    begins = old.not_after - timedelta(days=100)
+    devpki.create(well / "new", "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=begins)
+    with_second_key(well)
+
+    def told(at):
+        found = [finding for finding in examine(well, at) if finding.what.startswith("process certificate")]
+        assert {finding.level for finding in found} <= {"ok"}
+        return " | ".join(f"{finding.what[-1]} {finding.detail}" for finding in found)
+
+    before = told(begins - timedelta(days=30))
+    assert "1 may sign with ecdsa-sha256; signs now" in before
+    assert "1 until" in before
+    assert "130 days left; another goes on" in before
+    assert "2 is not valid before" in before
+    both = told(old.not_after - timedelta(days=5))
+    assert "2 may sign with ecdsa-sha256; signs now" in both
+    assert "1 ended" in told(old.not_after + timedelta(days=5))
+
+
+def test_a_gap_between_two_certificates_is_warned_of(well):
+    old = describe((well / "keys" / "process.pem").read_bytes())
+    begins = old.not_after + timedelta(days=9)
+    devpki.create(well / "new", "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=begins)
+        well / "new", "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=old.not_after + timedelta(days=9)
+    )
+    with_second_key(well)
+    assert "20 days left" in ills(well, old.not_after - timedelta(days=20))["process certificate 1"].detail
+    assert "no other is now" in ills(well, old.not_after + timedelta(days=5))["process certificate 2"].detail
+
+
+def test_a_key_on_a_token(well, tmp_path, monkeypatch):
+    hsm = SoftHsm(tmp_path / "hsm")
+    monkeypatch.setenv("SOFTHSM2_CONF", hsm.environment["SOFTHSM2_CONF"])
+    monkeypatch.setattr(pkcs11session, "_modules", {})
+    path = well / "kepgw.toml"
+    text = path.read_text("utf-8")
+    begin, end = text.index("[[keys.process]]"), text.index("[trust]")
+    table = hsm.settings('["keys/process.pem", "keys/intermediate.pem"]')
+    path.write_text(text[:begin] + table + text[end:], "utf-8")
+    assert "no EC key 'process'" in ills(well)["process certificate"].detail
+    hsm.take(well / "keys" / "process.key")
+    assert ills(well) == {}
+    assert any("fits its key on the token kepgw" in finding.detail for finding in examine(well))
+    hsm.pin_file.chmod(0o644)
+    assert ills(well)["rights"].remedy == f"chmod go= {hsm.pin_file}"
+    monkeypatch.setattr(pkcs11session, "_modules", {})
+    hsm.pull()
+    pkcs11session.module_of(MODULE).forget()
+    assert "NoSuchToken" in ills(well)["process certificate"].detail
+    pkcs11session.module_of(MODULE).forget()
