@@ -312,6 +312,7 @@ def with_second_key(folder):
     path = folder / "kepgw.toml"
     path.write_text(path.read_text("utf-8").replace("[trust]\n", f"{table}\n[trust]\n", 1), "utf-8")
 
+
 def test_each_process_key_is_told_with_its_time(well):
     old = describe((well / "keys" / "process.pem").read_bytes())
     begins = old.not_after - timedelta(days=100)
@@ -337,8 +338,6 @@ def test_a_gap_between_two_certificates_is_warned_of(well):
     old = describe((well / "keys" / "process.pem").read_bytes())
     begins = old.not_after + timedelta(days=9)
     devpki.create(well / "new", "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=begins)
-        well / "new", "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=old.not_after + timedelta(days=9)
-    )
     with_second_key(well)
     assert "20 days left" in ills(well, old.not_after - timedelta(days=20))["process certificate 1"].detail
     assert "no other is now" in ills(well, old.not_after + timedelta(days=5))["process certificate 2"].detail
