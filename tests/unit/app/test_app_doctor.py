@@ -311,6 +311,7 @@ def with_second_key(folder):
     table += 'key = "new/keys/process.key"\n'
     path = folder / "kepgw.toml"
     path.write_text(path.read_text("utf-8").replace("[trust]\n", f"{table}\n[trust]\n", 1), "utf-8")
+    rewrite(folder, anchors='["keys/root.pem", "new/keys/root.pem"]')
 
 
 def test_each_process_key_is_told_with_its_time(well):

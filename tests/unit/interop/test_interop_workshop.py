@@ -220,7 +220,7 @@ async def test_from_a_file_to_a_token(hsm, identities, tmp_path):
 def test_a_certificate_with_another_name_signs_in_that_name(identities, tmp_path):
     devpki.create(tmp_path / HS91, HS91, "kayit@hs91.kep.tr", algorithm="p-256")
     given = case(OCTETS)
-    made = Bench(tools(tmp_path, HS91)).make(given, order(given), True)
+    made = Bench(tools(tmp_path, HS91)).make(given, order(given), render(OCTETS))
     assert made.evidence.issuer.address == "kayit@hs91.kep.tr"
     assert b"<kayit@hs91.kep.tr>" in made.receipt
     assert b"<kayit@hs91.kep.tr>" in made.unsealed.head
