@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -103,10 +104,20 @@ class CommandSink:
             raise Undelivered(f"{self._command[0]}: not ready after {self._timeout:g} s") from None
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
+                os.killpg(process.pid, signal.SIGKILL)
+            if process.stdin is not None and not process.stdin.is_closing():
+                process.stdin.transport.abort()  # what it did not take keeps the pipe open
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):  # to the end of its pipe, which closes it
+                    await _drained(process.stderr)
             await process.wait()
         if process.returncode:
             raise Undelivered(f"{self._command[0]}: status {process.returncode}: {told}")
+
+
+async def _drained(stream: asyncio.StreamReader | None) -> None:
+    while stream is not None and await stream.read(1 << 16):
+        pass
 
 
 async def _talk(process: asyncio.subprocess.Process, octets: bytes) -> str:

@@ -1,14 +1,15 @@
 """How far each place outside has the ledger's signed heads: kept in the store, so that none is ever skipped."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from kepgw.evidence.ledger import Head
 from kepgw.store import ledger
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros
 
-MOST_ERROR = 500  # characters
+MOST_ERROR: Final = 500  # characters
+TOPIC: Final = "head-sink"  # announced with the size that arrived, 0 for a failure
 
 
 class SinkState(NamedTuple):
@@ -41,11 +42,13 @@ def next_head(tx: Tx, name: str) -> tuple[int, Head] | None:
 def arrived(tx: Tx, name: str, size: int, at: datetime) -> None:
     """A head is there."""
     tx.run("UPDATE head_sink SET size = ?, changed = ?, error = '' WHERE name = ?", size, micros(at), name)
+    tx.announce(TOPIC, size)
 
 
 def failed(tx: Tx, name: str, error: str, at: datetime) -> None:
     """An attempt failed."""
     tx.run("UPDATE head_sink SET changed = ?, error = ? WHERE name = ?", micros(at), error[:MOST_ERROR], name)
+    tx.announce(TOPIC, 0)
 
 
 def states(tx: Tx) -> list[SinkState]:

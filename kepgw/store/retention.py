@@ -253,6 +253,7 @@ def delete(
 def _take_away(tx: Tx, month: int, message: int, taken: Going) -> None:
     """Octets and persons: what is left are numbers, times, digests and the provider's own identifiers."""
     key = (month, message)
+    tx.row("PRAGMA secure_delete = ON")  # SQLite: what is deleted is overwritten, not only forgotten
     contents = {
         row[0]
         for row in tx.rows(
@@ -290,6 +291,7 @@ def _take_away(tx: Tx, month: int, message: int, taken: Going) -> None:
     )
     tx.run("UPDATE dispatch SET content = NULL, state = ? WHERE month = ? AND message = ?", DELETED, *key)
     tx.run("UPDATE evidence SET receipt = NULL WHERE month = ? AND message = ?", *key)
+    tx.row("PRAGMA secure_delete = OFF")
 
 
 def deletion_of(tx: Tx, month: int, message: int) -> int | None:

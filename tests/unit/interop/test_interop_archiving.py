@@ -48,6 +48,9 @@ class Laboratory:
     def new_authority(self):
         folder = self.folder / f"tsa{len(self.roots)}"
         devpki.create(folder, "hs90.kep.tr", "kep@hs90.kep.tr", algorithm="p-256", at=self.now)
+        self.use(folder)
+
+    def use(self, folder):
         key = load_key(folder / "keys/tsa.key", folder / "keys/tsa.pem", purpose="tsa")
         self.tsa = DevelopmentTsa(key, lambda: self.now)
         self.roots.append(folder / "keys" / "root.pem")
