@@ -210,11 +210,10 @@ def _sound(tx: Tx, seq: int, document: Document, algorithm: str) -> tuple[bytes,
 
 
 def _submitted(tx: Tx, seq: int) -> bytes | None:
-    """The digest of an original that was submitted here whole; another form's digest says nothing of the octets."""
+    """The digest of an original that was submitted here; of one from a peer we have what the evidence says of a form."""
     row = tx.row(
         "SELECT m.digest FROM evidence e JOIN message m ON m.month = e.month AND m.id = e.message"
-        " JOIN dispatch d ON d.month = e.month AND d.id = e.dispatch"
-        " WHERE e.seq = ? AND m.direction = 'out' AND d.profile = 'tr-kep'",
+        " WHERE e.seq = ? AND m.direction = 'out'",
         seq,
     )
     return ledger.octets_of(row[0]) if row else None
