@@ -210,7 +210,7 @@ def _sound(tx: Tx, seq: int, document: Document, algorithm: str) -> tuple[bytes,
 
 
 def _submitted(tx: Tx, seq: int) -> bytes | None:
-    """The digest of an original that was submitted here; of one from a peer we have what the evidence says of a form."""
+    """The digest of an original that was submitted here; of one from a peer we know what its evidence says."""
     row = tx.row(
         "SELECT m.digest FROM evidence e JOIN message m ON m.month = e.month AND m.id = e.message"
         " WHERE e.seq = ? AND m.direction = 'out'",
