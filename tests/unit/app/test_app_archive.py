@@ -41,8 +41,10 @@ def add(store, number, t0=OLD, shared=None, account=None):
             put_blob(tx, month, base + 1, [head])
             spans = [Span(base + 1, 0, len(head)), Span(base, 0, len(original))]
             put_content(tx, ContentRef(month, base + 1), spans, render(head))
-        content = base + 1 if shared is None else shared
-        dispatch = messages.Dispatch(month, base, base, f"r{number}", f"d{number}", False, "tr-kep", "issued", content)
+        content, digest = (base + 1 if shared is None else shared), hashlib.sha256(original).digest()
+        dispatch = messages.Dispatch(
+            month, base, base, f"r{number}", f"d{number}", False, "tr-kep", digest, "issued", content
+        )
         person = messages.Recipient(1, "ali@hs91.kep.tr", "Ali", "hs91.kep.tr", None, messages.State.DELIVERED)
         messages.insert_dispatch(tx, dispatch, [person], t0)
         if account:
