@@ -17,12 +17,12 @@ from kepgw.evidence import xades_reader
 from kepgw.trust import cmsreading, der
 from kepgw.trust.material import fingerprint
 
-MOST_KNOWN: Final = 1000  # signers and sets of certificates remembered
+MOST_KNOWN: Final = 200  # signers and sets of certificates remembered
 TAIL: Final = 96 * 1024  # octets at the end of a message in which its signature stands
 
-_CARRIED: Final = re.compile(rb"<(?:\w+:)?X509Certificate\b[^>]*>([^<]*)<")
-_TOKEN: Final = re.compile(rb"<(?:\w+:)?EncapsulatedTimeStamp\b[^>]*>([^<]*)<")
-_SIGNATURE: Final = re.compile(rb"\r?\n\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n--[^\r\n]+--[\r\n]*\Z")
+# nothing in them can be read over twice: a stranger wrote the octets
+_CARRIED: Final = re.compile(rb"<(?:\w{1,64}:)?X509Certificate\b[^<>]{0,256}>([^<]*)<")
+_TOKEN: Final = re.compile(rb"<(?:\w{1,64}:)?EncapsulatedTimeStamp\b[^<>]{0,256}>([^<]*)<")
 
 
 class Signer(NamedTuple):
@@ -56,8 +56,7 @@ class Recognition:
 
     def of_message(self, tail: bytes) -> list[Signer]:
         """Those of an envelope that were not met before; ``tail`` is its end, with the signature in it."""
-        match = _SIGNATURE.search(tail)
-        octets = _decoded(match[1]) if match else b""
+        octets = _last_part(tail)
         if not octets or (self._known(octets, "sign") and self._known(octets, "stamp")):
             return []
         return list(self._of_cms(octets, "sign"))
@@ -90,6 +89,16 @@ class Recognition:
         if len(self._sets) >= MOST_KNOWN:
             self._sets.clear()
         self._sets.add(carried)
+
+
+def _last_part(tail: bytes) -> bytes:
+    """The octets of the base64 part at the end of a multipart; none when there is no such part."""
+    lines = tail.rstrip(b"\r\n").replace(b"\r\n", b"\n")
+    if not lines.endswith(b"--"):
+        return b""
+    ends = lines.rfind(b"\n--")
+    begins = lines.rfind(b"\n\n", 0, max(ends, 0) + 1)
+    return _decoded(lines[begins + 2 : ends]) if 0 <= begins < ends else b""
 
 
 def _decoded(text: bytes) -> bytes:

@@ -145,7 +145,14 @@ def test_who_was_met_before_is_recognised(identities, bench):
     assert recognition.of_message(again[-TAIL:]) == []
     other = receipt(identities.benches[HS90], given, KepCode.ILETILDI)
     assert len(recognition.of_evidence(evidences(other)[0][1])) == 2
-    for garbage in (b"", b"<a>", b"\r\n\r\nAAAA\r\n--x--\r\n", dispatch[-300:], bytes(500)):
+    hostile = (
+        b"\n" * TAIL,
+        b"\r\n" * 40_000 + b"--x--",
+        b"<X509Certificate " * 60_000,
+        b"<" + b"a" * 900_000,
+        b"--" * 40_000,
+    )
+    for garbage in (b"", b"<a>", b"\r\n\r\nAAAA\r\n--x--\r\n", dispatch[-300:], bytes(500), *hostile):
         assert recognition.of_evidence(garbage) == []
         assert recognition.of_message(garbage) == []
 
