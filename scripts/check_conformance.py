@@ -1,5 +1,7 @@
 """Check docs/conformance: a rule that is met, wholly or partly, names tests, and every named test is there.
 
+Each clause that docs/conformance/clauses.txt lists has a row: one whose Clause cell names it, alone or between commas.
+
 Exit status 0 when all hold, 1 with one line a finding otherwise.
 """
 
@@ -47,9 +49,27 @@ def check_test(named: str, root: Path) -> str | None:
     return None
 
 
-def check_table(path: Path, root: Path) -> tuple[list[str], int]:
-    """Findings in one file of the table, and how many rules it holds."""
+def check_clauses(listed: Path, rows: set[str], root: Path) -> list[str]:
+    """A finding for each clause of the list that has no row, or stands in the list twice."""
     findings: list[str] = []
+    seen: set[str] = set()
+    for number, line in enumerate(listed.read_text("utf-8").splitlines() if listed.is_file() else [], 1):
+        clause = line.partition("#")[0].strip()
+        if not clause:
+            continue
+        where = f"{listed.relative_to(root)}:{number}"
+        if clause not in rows:
+            findings.append(f"{where}: {clause} has no row")
+        if clause in seen:
+            findings.append(f"{where}: {clause} stands twice")
+        seen.add(clause)
+    return findings
+
+
+def check_table(path: Path, root: Path) -> tuple[list[str], int, set[str]]:
+    """Findings in one file of the table, how many rules it holds, and the clauses that have a row."""
+    findings: list[str] = []
+    clauses: set[str] = set()
     rules = 0
     inside = False
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
@@ -67,7 +87,8 @@ def check_table(path: Path, root: Path) -> tuple[list[str], int]:
             findings.append(f"{where}: {len(row)} cells instead of {len(HEADER)}")
             continue
         rules += 1
-        _, _, status, tests = row
+        _, clause, status, tests = row
+        clauses.update(each.strip() for each in clause.split(","))
         status = status.partition(" ")[0]  # "Partial (what is left)"
         named = NAMED.findall(tests)
         if status not in STATUSES:
@@ -75,21 +96,24 @@ def check_table(path: Path, root: Path) -> tuple[list[str], int]:
         elif status != "No" and not named:
             findings.append(f"{where}: {status} without a test is No")
         findings += [f"{where}: {problem}" for test in named if (problem := check_test(test, root))]
-    return findings, rules
+    return findings, rules, clauses
 
 
 def main(root: Path = ROOT) -> int:
     """Check every table; returns the exit status."""
     findings: list[str] = []
+    clauses: set[str] = set()
     rules = 0
     for path in sorted((root / "docs" / "conformance").glob("*.md")):
         if path.name == "README.md":
             continue
-        found, count = check_table(path, root)
+        found, count, named = check_table(path, root)
         if not count:
             found.append(f"{path.relative_to(root)}: no table with the columns {' | '.join(HEADER)}")
         findings += found
         rules += count
+        clauses |= named
+    findings += check_clauses(root / "docs" / "conformance" / "clauses.txt", clauses, root)
     if not rules:
         findings.append("docs/conformance holds no rule")
     for finding in findings:

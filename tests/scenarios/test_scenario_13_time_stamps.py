@@ -14,6 +14,8 @@ from laboratory import DEADLINE, compose
 from prometheus_client.parser import text_string_to_metric_families
 from story import ACCEPTED, DELIVERED, RELAYED, receipts
 
+pytestmark = pytest.mark.timeout(300)  # many failures, many receipts, three judges; a minute on an idle machine
+
 SERVER = Path(__file__).parents[2] / "scripts" / "tsa_server.py"
 
 
@@ -94,7 +96,6 @@ def requests(found, authority, outcome):
     return found.get(key, 0)
 
 
-@pytest.mark.timeout(300)  # nine failures, 27 receipts, three judges
 def test_an_outage_loses_nothing_and_delays_only(make_world, authorities):
     world = make_world()
     authority = authorities(world.here.folder / "keys")
