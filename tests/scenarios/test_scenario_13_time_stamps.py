@@ -128,6 +128,10 @@ def test_an_outage_loses_nothing_and_delays_only(make_world, authorities):
     shown = world.here.cli("message", "show", messages[0]).decode()
     assert "zaman damgası bekliyor" in shown
     assert "awaiting time stamp" in shown
+    health = httpx.get(f"http://127.0.0.1:{world.here.base + 80}/health")
+    assert (health.status_code, health.json()["status"]) == (200, "ok"), "messages are taken all the same"
+    assert set(health.json()["warnings"]) == {"time-stamp", "clock"}
+    assert found[("kepgw_clock_alarm",)] == 1
     # a restart in between
     assert world.here.stop() == 0
     world.here.start()
@@ -143,6 +147,7 @@ def test_an_outage_loses_nothing_and_delays_only(make_world, authorities):
     with world.there.imap(world.veli) as reader:
         assert len(reader.wait_for("INBOX", count)) == count
     assert scrape(world.here)[("kepgw_awaiting_time_stamp",)] == 0
+    assert httpx.get(f"http://127.0.0.1:{world.here.base + 80}/health").json() == {"status": "ok"}
 
 
 def test_intake_stops_only_past_the_debt_limit(make_world, authorities):
