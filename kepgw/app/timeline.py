@@ -129,6 +129,7 @@ def task_data(task: Task, at: datetime) -> dict[str, Any]:
         "attempts": task.attempts,
         "awaits": next((name for name, begins in _AWAITED.items() if task.last_error.startswith(begins)), ""),
         "last_error": task.last_error,
+        "held": task.held,
         "age_seconds": max(0, int((at - task.created).total_seconds())),
     }
 

@@ -41,6 +41,7 @@ class Peers:
         self._store = store
         self._providers = dict(providers)
         self._cards: dict[str, Card] = {}
+        self._held: dict[str, str] = {}
         self._stale = False
         self._loading: asyncio.Task[None] | None = None
 
@@ -51,7 +52,8 @@ class Peers:
 
     async def load(self) -> None:
         """Read all cards from the store."""
-        self._take(await self._store.read(all_cards))
+        cards, self._held = await self._store.read(lambda tx: (all_cards(tx), holds(tx)))
+        self._take(cards)
 
     def _take(self, cards: list[str]) -> None:
         read: dict[str, Card] = {}
@@ -119,6 +121,10 @@ class Peers:
             raise Refusal("no-peer", f"no card of {domain}", recipient=address)
         raise Refusal("unknown-provider", f"no provider {domain}", recipient=address)
 
+    def held(self, domain: str) -> str:
+        """Why nothing is given to a peer at present; ``""`` when nobody holds it back."""
+        return self._held.get(domain, "")
+
     def route(self, domain: str) -> Route | None:
         """Where a peer takes mail, or None when it is no longer a peer."""
         card = self.card(domain)
@@ -156,6 +162,24 @@ def add_peer(tx: Tx, text: str, own_domain: str, at: datetime) -> Card:
     )
     tx.announce("peer", 0)
     return card
+
+
+def holds(tx: Tx) -> dict[str, str]:
+    """The peers that are held back, each with the reason."""
+    return {row[0]: row[1] for row in tx.rows("SELECT domain, reason FROM peer_hold")}
+
+
+def hold_peer(tx: Tx, domain: str, reason: str, at: datetime) -> None:
+    """Give nothing to a peer until it is released; the windows of what waits go on."""
+    tx.run("DELETE FROM peer_hold WHERE domain = ?", domain)
+    tx.run("INSERT INTO peer_hold (domain, reason, since) VALUES (?, ?, ?)", domain, reason, micros(at))
+    tx.announce("peer", 0)
+
+
+def release_peer(tx: Tx, domain: str) -> bool:
+    """Go on with a peer; False when it was not held back."""
+    tx.announce("peer", 0)
+    return tx.run("DELETE FROM peer_hold WHERE domain = ?", domain) > 0
 
 
 def remove_peer(tx: Tx, domain: str) -> bool:

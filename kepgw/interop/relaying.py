@@ -49,6 +49,7 @@ class Relaying:
             return
         content = ContentRef(task.month, transaction.dispatch.content or 0)
         try:
+            self._hold(task)
             refused = await self._send(
                 task.lane, content, [each.address for each in waiting], transaction.message.eight_bit
             )
@@ -68,6 +69,7 @@ class Relaying:
         try:
             if card is None:
                 raise RelayProblem(f"{task.lane} is no peer at present", permanent=False, stage="connect")
+            self._hold(task)
             refused = await self._send(task.lane, content, [card.service_address], eight_bit=False)
             if refused:
                 raise RelayProblem(next(iter(refused.values())), permanent=True, stage="rcpt")
@@ -77,6 +79,12 @@ class Relaying:
             await self._store.write(lambda tx: postpone(tx, task, due, reason))
             return
         await self._store.write(lambda tx: finish(tx, task))
+
+    def _hold(self, task: Task) -> None:
+        """What an administrator holds back is not sent; its windows go on. Raises RelayProblem."""
+        reason = task.held or self._peers.held(task.lane)
+        if reason:
+            raise RelayProblem(reason, permanent=False, stage="held")
 
     async def _send(self, peer: str, content: ContentRef, recipients: Sequence[str], eight_bit: bool) -> dict[str, str]:
         route = self._peers.route(peer)

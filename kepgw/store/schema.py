@@ -367,6 +367,7 @@ task = Table(
     Column("payload", Text, nullable=False),
     Column("last_error", Text, nullable=False),
     Column("created", Big, nullable=False),
+    Column("held", Text, nullable=False, server_default=""),  # why an administrator holds it back; "" when nobody does
     Index("task_by_due", "lane", "due"),
     Index("task_by_message", "month", "message"),
 )
@@ -389,6 +390,15 @@ peer = Table(
     Column("service_address", Text, nullable=False, unique=True),
     Column("card", Text, nullable=False),  # the provider card as received, TOML
     Column("added", Big, nullable=False),
+)
+
+# peers to whom nothing is given for now, by an administrator's word; a new card does not end it
+peer_hold = Table(
+    "peer_hold",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("since", Big, nullable=False),
 )
 
 # what keeps signatures verifiable: certificates, CRLs and OCSP responses, each once, never changed (ADR 19)

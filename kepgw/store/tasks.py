@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,7 @@ from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import micros, moment, new_id
 
 SIGN: Final = "sign"  # lane of work that needs a signature
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 TIMER: Final = "timer"  # lane of windows that end; relay work waits in the lane of its peer
 
 # what the reason of postponed work begins with; shown to people, and counted
@@ -47,10 +48,11 @@ class Task:
     last_error: str = ""
     id: int = 0
     ordinal: int | None = None
+    held: str = ""  # why an administrator holds it back
 
 
 _COLUMNS: Final = (
-    "kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error, id, ordinal"
+    "kind, month, message, dispatch, lane, due, payload, created, deadline, attempts, last_error, id, ordinal, held"
 )
 
 # jumps from lane to lane along the index (lane, due), however many tasks stand in each
@@ -74,8 +76,8 @@ def add(tx: Tx, task: Task) -> None:
     """
     tx.run(
         "INSERT INTO task (id, kind, month, message, dispatch, lane, due, payload, created, deadline, attempts,"
-        " last_error, ordinal)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " last_error, ordinal, held)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         new_id(task.created),
         task.kind.value,
         task.month,
@@ -89,6 +91,7 @@ def add(tx: Tx, task: Task) -> None:
         task.attempts,
         task.last_error,
         task.ordinal,
+        task.held,
     )
     tx.announce("task", 0)
 
@@ -174,7 +177,7 @@ def retry_now(tx: Tx, at: datetime, task_id: int | None = None) -> int:
     """Make waiting relay and signing work due at once (windows keep their time). Returns how many."""
     tx.announce("task", 0)
     return tx.run(
-        "UPDATE task SET due = ? WHERE lane <> 'timer' AND due > ? AND (? IS NULL OR id = ?)",
+        "UPDATE task SET due = ? WHERE lane <> 'timer' AND held = '' AND due > ? AND (? IS NULL OR id = ?)",
         micros(at),
         micros(at),
         task_id,
@@ -185,7 +188,31 @@ def retry_now(tx: Tx, at: datetime, task_id: int | None = None) -> int:
 def wake(tx: Tx, lane: str, at: datetime) -> int:
     """Make all work of a lane due at once. Returns how many tasks were not due yet."""
     tx.announce("task", 0)
-    return tx.run("UPDATE task SET due = ? WHERE lane = ? AND due > ?", micros(at), lane, micros(at))
+    return tx.run("UPDATE task SET due = ? WHERE lane = ? AND held = '' AND due > ?", micros(at), lane, micros(at))
+
+
+def by_id(tx: Tx, task_id: int) -> Task | None:
+    """A task of the queue."""
+    row = tx.row(f"SELECT {_COLUMNS} FROM task WHERE id = ?", task_id)
+    return _task(row) if row else None
+
+
+def in_lane(tx: Tx, lane: str, kind: Kind) -> list[Task]:
+    """All work of one kind in a lane."""
+    return [_task(row) for row in tx.rows(f"SELECT {_COLUMNS} FROM task WHERE lane = ? AND kind = ?", lane, kind.value)]
+
+
+def hold(tx: Tx, task: Task, reason: str) -> None:
+    """Keep a task back until it is released; one with a deadline comes back when that has passed."""
+    due = NEVER if task.deadline is None else task.deadline
+    tx.run("UPDATE task SET due = ?, held = ? WHERE id = ?", micros(due), reason, task.id)
+    tx.announce("task", 0)
+
+
+def release(tx: Tx, task: Task, at: datetime) -> None:
+    """Let a held task go on now."""
+    tx.run("UPDATE task SET due = ?, held = '' WHERE id = ?", micros(at), task.id)
+    tx.announce("task", 0)
 
 
 class Depth(NamedTuple):

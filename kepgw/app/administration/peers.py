@@ -8,10 +8,13 @@ from kepgw.app.cards import check_chains
 from kepgw.app.control import Refused
 from kepgw.app.profiles import profiles_of
 from kepgw.errors import ConfigurationError
+from kepgw.evidence.codes import Reason
 from kepgw.interop.card import MAX_CARD, Card, read_card
+from kepgw.interop.dropping import give_up
 from kepgw.interop.peers import add_peer, all_cards, remove_peer
-from kepgw.store import accounts
+from kepgw.store import accounts, tasks
 from kepgw.store.engine import Tx
+from kepgw.texts import text
 from kepgw.trust.keys import describe
 
 
@@ -47,16 +50,20 @@ class PeerCommands(Commands):
 
     @command
     async def peer_remove(self, domain: str) -> dict[str, Any]:
-        """Forget a peer. What waits for it goes on waiting until its window ends."""
+        """Forget a peer, at once: dispatches that wait for it get evidence 31, receipts wait until it is one again."""
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> int:
             if not remove_peer(tx, domain):
                 raise Refused(f"{domain} is not a peer; see kepgw peer list")
-            accounts.audit(tx, self._now(), self.actor, "peer-removed", domain)
+            details, own = text("reason-peer-removed", "tr", peer=domain), self._config.provider.domain
+            relays = tasks.in_lane(tx, domain, tasks.Kind.RELAY)
+            given = [give_up(tx, each, Reason.R_REMMD_NOT_IDENTIFIED, details, own, self._now()) for each in relays]
+            accounts.audit(tx, self._now(), self.actor, "peer-removed", domain, f"{len(given)} dispatches given up")
+            return sum(given)
 
-        await self._store.write(work)
+        given_up = await self._store.write(work)
         await self._settle()
-        return {"domain": domain}
+        return {"domain": domain, "given_up": given_up}
 
     async def _settle(self) -> None:
         """Answer when what was changed is in force, not a moment before."""

@@ -1,13 +1,21 @@
 """``kepgw queue``: the work that waits."""
 
-from typing import Any
+from typing import Any, Final
 
+from kepgw.accounts.address import is_provider_domain
 from kepgw.app.administration.base import MAX_LISTED, Commands, command
 from kepgw.app.control import Refused
 from kepgw.app.timeline import task_data
+from kepgw.evidence.codes import Reason
+from kepgw.interop.dropping import give_up
+from kepgw.interop.peers import hold_peer, release_peer
 from kepgw.store import accounts, tasks
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros
+from kepgw.store.tasks import Kind, Task
+from kepgw.texts import text
+
+MAX_REASON: Final = 500  # characters
 
 
 class QueueCommands(Commands):
@@ -37,6 +45,73 @@ class QueueCommands(Commands):
         return {"retried": await self._store.write(work)}
 
     @command
+    async def queue_hold(self, reason: str, task: int | None = None, peer: str | None = None) -> dict[str, Any]:
+        """Keep a piece of relay work, or everything for a peer, back until it is released. Windows keep their time."""
+        _check_reason(reason)
+        self._check_peer(peer)
+
+        def work(tx: Tx) -> None:
+            if task is not None:
+                tasks.hold(tx, _relay_work(tx, task), reason)
+            elif peer is not None:
+                hold_peer(tx, peer, reason, self._now())
+            else:
+                raise Refused("name a task of kepgw queue list, or a peer")
+            accounts.audit(tx, self._now(), self.actor, "queue-held", str(task or peer), reason)
+
+        await self._store.write(work)
+        await self._settle()
+        return {"held": str(task or peer)}
+
+    @command
+    async def queue_release(self, task: int | None = None, peer: str | None = None) -> dict[str, Any]:
+        """Go on with what was held back, now."""
+        self._check_peer(peer)
+
+        def work(tx: Tx) -> None:
+            if task is not None:
+                held = _relay_work(tx, task)
+                if not held.held:
+                    raise Refused(f"task {task} is not held; see kepgw queue list")
+                tasks.release(tx, held, self._now())
+            elif peer is not None:
+                if not release_peer(tx, peer):
+                    raise Refused(f"{peer} is not held")
+            else:
+                raise Refused("name a task of kepgw queue list, or a peer")
+            accounts.audit(tx, self._now(), self.actor, "queue-released", str(task or peer))
+
+        await self._store.write(work)
+        await self._settle()
+        if peer is not None:  # only now does the carrier know that it may
+            await self._store.write(lambda tx: tasks.wake(tx, peer, self._now()))
+        return {"released": str(task or peer)}
+
+    @command
+    async def queue_drop(self, task: int, reason: str) -> dict[str, Any]:
+        """Give a dispatch up: evidence 31, with the reason, for each recipient who still waits at that peer."""
+        _check_reason(reason)
+
+        def work(tx: Tx) -> Task:
+            found = _relay_work(tx, task)
+            if found.kind is not Kind.RELAY:
+                raise Refused("an evidence is never dropped; hold it, or remove the peer")
+            details = text("reason-dropped", "tr", reason=reason)
+            give_up(tx, found, Reason.OTHER, details, self._config.provider.domain, self._now())
+            accounts.audit(tx, self._now(), self.actor, "queue-dropped", str(found.message), reason)
+            return found
+
+        return {"dropped": task, "message": str((await self._store.write(work)).message)}
+
+    def _check_peer(self, peer: str | None) -> None:
+        if peer is not None and not is_provider_domain(peer):
+            raise Refused(f"{peer} is no provider's domain; see kepgw peer list")
+
+    async def _settle(self) -> None:
+        if self.surroundings.followed is not None:
+            await self.surroundings.followed()
+
+    @command
     async def store_check(self) -> dict[str, Any]:
         """Whether the store is sound (SQLite's quick_check), and what the queue owes."""
         at = self._now()
@@ -58,3 +133,17 @@ class QueueCommands(Commands):
             }
 
         return await self._store.read(work)
+
+
+def _relay_work(tx: Tx, number: int) -> Task:
+    task = tasks.by_id(tx, number)
+    if task is None:
+        raise Refused(f"task {number} is not in the queue; see kepgw queue list")
+    if task.kind not in {Kind.RELAY, Kind.RECEIPT}:
+        raise Refused(f"task {number} ({task.kind}) is not for a peer; only such work can be held or dropped")
+    return task
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip() or len(reason) > MAX_REASON or not reason.isprintable():
+        raise Refused(f"give a reason of at most {MAX_REASON} printable characters; it stands in audit and evidence")

@@ -52,8 +52,9 @@ def list_(directory: Folder, as_json: Json = False) -> None:
 def remove(
     directory: Folder, domain: Annotated[str, typer.Argument(metavar="DOMAIN", help="hsNN.kep.tr", show_default=False)]
 ) -> None:
-    """Forget a peer."""
-    note(f"{ask(directory, 'peer_remove', domain=domain)['domain']} is no longer a peer")
+    """Forget a peer, at once: dispatches that wait for it get evidence 31, receipts wait until it is one again."""
+    gone = ask(directory, "peer_remove", domain=domain)
+    note(f"{gone['domain']} is no longer a peer; dispatches given up with evidence 31: {gone['given_up']}")
 
 
 def _read(path: Path) -> str:
