@@ -18,6 +18,7 @@ need xmlsec1 xmlsec1
 need swaks swaks
 need curl curl
 need msmtp msmtp
+need pdfsig poppler-utils
 need mbsync isync
 need clamd clamav-daemon
 need softhsm2-util softhsm2

@@ -40,12 +40,13 @@ class _Static(NamedTuple):
     algorithm: bytes
 
 
-def sign_detached(digest: bytes, signer: "Signer", at: datetime, stamp: "Stamp | None" = None) -> bytes:
+def sign_detached(digest: bytes, signer: "Signer", at: datetime | None, stamp: "Stamp | None" = None) -> bytes:
     """The DER ContentInfo of a detached signature over content with this ``digest``.
 
     ``digest`` is the SHA-256 of the signed octets (SHA-384 or SHA-512 when the signer's algorithm has that; CMS uses
-    one digest for content and attributes, RFC 5652 5.4). ``at`` becomes the signing time. ``stamp`` adds the
-    signature-time-stamp attribute over the signature value (EN 319 122-1 5.3). Raises ConfigurationError when the
+    one digest for content and attributes, RFC 5652 5.4). ``at`` becomes the signing time; None writes none, as a PDF
+    needs it (EN 319 142-1 6.3). ``stamp`` adds the signature-time-stamp attribute over the signature value
+    (EN 319 122-1 5.3). Raises ConfigurationError when the
     digest has another length, and whatever ``signer`` and ``stamp`` raise.
     """
     return envelop(_DATA, None, digest, signer, at, stamp)
@@ -56,7 +57,7 @@ def envelop(
     content: bytes | None,
     digest: bytes,
     signer: "Signer",
-    at: datetime,
+    at: datetime | None,
     stamp: "Stamp | None" = None,
 ) -> bytes:
     """The DER ContentInfo around a SignedData with the encapsulated ``content``, or detached when that is None.
@@ -69,7 +70,7 @@ def envelop(
     attributes = sorted(
         (
             _content_type(content_type),
-            der.attribute("1.2.840.113549.1.9.5", der.signing_time(at)),
+            *([] if at is None else [der.attribute("1.2.840.113549.1.9.5", der.signing_time(at))]),
             der.attribute("1.2.840.113549.1.9.4", der.octet_string(digest)),
             *static.attributes,
         )
