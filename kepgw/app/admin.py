@@ -9,6 +9,7 @@ from typing import Any, Final
 from kepgw.app.administration.accounts import AccountCommands
 from kepgw.app.administration.archive import ArchiveCommands
 from kepgw.app.administration.base import Commands, Surroundings, commands_of
+from kepgw.app.administration.cases import CaseCommands
 from kepgw.app.administration.ledger import LedgerCommands
 from kepgw.app.administration.materials import MaterialCommands
 from kepgw.app.administration.messages import MessageCommands
@@ -21,6 +22,7 @@ GROUPS: Final[tuple[type[Commands], ...]] = (
     AccountCommands,
     PeerCommands,
     MessageCommands,
+    CaseCommands,
     QueueCommands,
     LedgerCommands,
     ArchiveCommands,

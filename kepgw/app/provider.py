@@ -399,6 +399,7 @@ async def serve(config: Config) -> int:
         provider.peers.followed,
         provider.archivist,
         provider.materials,
+        provider.workshop,
     )
     admin = Admin(surroundings)
     control = ControlServer(admin, config.directory / "control.sock")

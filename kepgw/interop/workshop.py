@@ -146,6 +146,14 @@ class Bench:
         """An RFC 3161 token over a SHA-2 digest. Raises StampUnavailable."""
         return self.stamp(digest)
 
+    def report_digest(self) -> str:
+        """The hashlib name of the digest that a report is signed by."""
+        return SIGNATURES[self.keys.choose(datetime.now(UTC)).algorithm].digest
+
+    def sign_report(self, digest: bytes) -> bytes:
+        """The CMS of a report in PDF: CAdES B-T without a signing time, which the PDF itself states (PAdES B-T)."""
+        return cms.sign_detached(digest, self.keys.choose(datetime.now(UTC)), None, self.stamp)
+
 
 def _digest(algorithm: str, *pieces: bytes) -> bytes:
     digest = hashlib.new(algorithm)
@@ -232,6 +240,16 @@ class Workshop:
         """As Bench.time_stamp, in a signing process."""
         token: bytes = await self._processes.run("time_stamp", digest)
         return token
+
+    async def report_digest(self) -> str:
+        """As Bench.report_digest, in a signing process."""
+        name: str = await self._processes.run("report_digest")
+        return name
+
+    async def sign_report(self, digest: bytes) -> bytes:
+        """As Bench.sign_report, in a signing process."""
+        signature: bytes = await self._processes.run("sign_report", digest)
+        return signature
 
     async def close(self) -> None:
         """Let each process answer what it was given, then end all."""

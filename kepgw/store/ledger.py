@@ -252,6 +252,12 @@ def newest_head(tx: Tx) -> tuple[int, datetime, Head] | None:
     return (row[0], moment(row[1]), Head(*row[2:])) if row else None
 
 
+def head_of(tx: Tx, size: int) -> Head | None:
+    """The head of the tree of ``size`` records."""
+    row = tx.row("SELECT statement, signature, token FROM ledger_head WHERE size = ?", size)
+    return Head(*row) if row else None
+
+
 def heads(tx: Tx, after: int, limit: int = PAGE) -> list[tuple[int, Head]]:
     """The heads of trees larger than ``after``, the smallest first."""
     rows = tx.rows(

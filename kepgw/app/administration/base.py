@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kepgw.app import ledgers
 from kepgw.app.config import Config
@@ -11,6 +11,9 @@ from kepgw.app.control import Refused
 from kepgw.interop.archiving import Archivist
 from kepgw.interop.materials import MaterialKeeper
 from kepgw.store.engine import Store
+
+if TYPE_CHECKING:
+    from kepgw.app.reporting import Sealer
 
 MAX_LISTED = 1000  # rows of one list
 
@@ -27,8 +30,8 @@ class Surroundings:
     """What a command may use. ``now`` gives aware UTC.
 
     ``sign_head`` has the ledger signed by its keeper, ``followed`` waits until a running provider knows its changed
-    peers, ``archivist`` keeps the archive, ``materials`` what says who is revoked; they are None where no provider
-    runs.
+    peers, ``archivist`` keeps the archive, ``materials`` what says who is revoked, ``sealer`` signs reports; they are
+    None where no provider runs.
     """
 
     store: Store
@@ -38,6 +41,7 @@ class Surroundings:
     followed: Callable[[], Awaitable[None]] | None = None
     archivist: Archivist | None = None
     materials: MaterialKeeper | None = None
+    sealer: "Sealer | None" = None
 
 
 class Commands:

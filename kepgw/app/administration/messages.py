@@ -1,18 +1,15 @@
 """``kepgw message`` and ``kepgw evidence``: what happened to a message, and the proof of it."""
 
-import base64
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 from kepgw.app.administration.base import MAX_LISTED, Commands, command
 from kepgw.app.administration.finding import Key, find, no_message
-from kepgw.app.control import Refused
 from kepgw.app.timeline import build, evidence_data, summary
-from kepgw.store import messages, retention, tasks
+from kepgw.store import messages, tasks
 from kepgw.store.engine import Tx
 from kepgw.store.ids import moment
-from kepgw.store.octets import read_blob
-
-EXPORT_PAGE: Final = 4 * 1024 * 1024  # octets of evidence in one reply
 
 
 class MessageCommands(Commands):
@@ -37,11 +34,7 @@ class MessageCommands(Commands):
             found = messages.message_by_id(tx, *key)
             if found is None:
                 raise no_message(message)
-            dispatches = [
-                (each, messages.recipients_of(tx, key.month, each.id)) for each in messages.dispatches_of(tx, *key)
-            ]
-            waiting = _tasks_of(tx, key)
-            return build(found, dispatches, messages.evidence_of(tx, *key), waiting, self._now())
+            return timeline_of(tx, found, messages.evidence_of(tx, *key), self._now())
 
         return await self._store.read(work)
 
@@ -50,35 +43,18 @@ class MessageCommands(Commands):
         """Every evidence of a message, in the order of the ledger."""
 
         def work(tx: Tx) -> list[dict[str, Any]]:
-            return [_ledger_entry(tx, row) for row in messages.evidence_of(tx, *find(tx, message))]
+            return [ledger_entry(tx, row) for row in messages.evidence_of(tx, *find(tx, message))]
 
         return await self._store.read(work)
 
-    @command
-    async def evidence_export(self, message: str, after: int = 0) -> dict[str, Any]:
-        """The evidence of a message with a number above ``after``: a page of them, octets as base64 in ``xml``.
 
-        ``more`` says whether another page follows.
-        """
-
-        def work(tx: Tx) -> dict[str, Any]:
-            key = find(tx, message)
-            deletion = retention.deletion_of(tx, *key)
-            if deletion is not None:
-                raise Refused(f"the message was deleted; its proof: kepgw ledger prove DIR --evidence {deletion}")
-            page: list[dict[str, Any]] = []
-            size = 0
-            for row in messages.evidence_of(tx, *key):
-                if row.seq <= after:
-                    continue
-                if size >= EXPORT_PAGE:
-                    return {"message": str(key.id), "evidence": page, "more": True}
-                xml = b"".join(read_blob(tx, row.month, row.blob))  # the ledger's octets, untouched
-                size += len(xml)
-                page.append(_ledger_entry(tx, row) | {"xml": base64.b64encode(xml).decode("ascii")})
-            return {"message": str(key.id), "evidence": page, "more": False}
-
-        return await self._store.read(work)
+def timeline_of(
+    tx: Tx, message: messages.Message, evidence: Sequence[messages.EvidenceRow], at: datetime
+) -> dict[str, Any]:
+    """The timeline of a message as data, with those ``evidence``."""
+    key = Key(message.month, message.id)
+    dispatches = [(each, messages.recipients_of(tx, key.month, each.id)) for each in messages.dispatches_of(tx, *key)]
+    return build(message, dispatches, evidence, _tasks_of(tx, key), at)
 
 
 def _states(tx: Tx, month: int, message: int) -> dict[str, int]:
@@ -118,7 +94,7 @@ def _tasks_of(tx: Tx, key: Key) -> list[tasks.Task]:
     ]
 
 
-def _ledger_entry(tx: Tx, row: messages.EvidenceRow) -> dict[str, Any]:
+def ledger_entry(tx: Tx, row: messages.EvidenceRow) -> dict[str, Any]:
     """An evidence with the recipient's address where it refers to one."""
     entry = evidence_data(row)
     about = None

@@ -1,14 +1,17 @@
-"""``kepgw evidence``: every evidence of a message, as the ledger holds it."""
+"""``kepgw evidence``: every evidence of a message, and the whole case as files that anybody can verify."""
 
 import base64
-import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json, out_octets, table, when
+from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json, table, when
+
+if TYPE_CHECKING:
+    from kepgw.app.casefile import CaseWriter
 
 app = typer.Typer(no_args_is_help=True, help="Evidence: list, export.")
 MessageId = Annotated[
@@ -38,26 +41,17 @@ def export(
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files into this folder.")
     ] = None,
 ) -> None:
-    """Write every evidence of a message: the signed XML untouched, a readable text beside each, and an index.
+    """Write the whole case of a message: original, dispatches, evidence, proofs, certificates, and a signed report.
 
-    Without --zip and --out they go into a new folder here, named after the message.
+    Without --zip and --out it goes into a new folder here, named after the message.
     """
-    found = list(_pages(directory, message))
+    case = ask(directory, "case_open", message=message)
     if zip_file is None and folder is None:
-        number = str(ask(directory, "message_show", message=message)["number"])
-        folder = Path(f"evidence-{number}")
+        folder = Path(f"evidence-{case['number']}")
         out(f"{folder}\n")
-    files = dict(_files(found))
-    try:
-        if folder is not None:
-            _write_folder(folder, files)
-        if zip_file is not None:
-            _write_zip(zip_file, files)
-    except OSError as error:
-        from kepgw.errors import ConfigurationError
-
-        raise ConfigurationError(f"cannot write {error.filename or zip_file} ({error.strerror})") from error
-    note(f"{len(found)} evidence written")
+    with _writer(case, zip_file, folder) as writer:
+        _write(directory, case, writer)
+        note(f"{writer.count + 1} files written")
 
 
 def _table(found: list[dict[str, Any]]) -> str:
@@ -68,58 +62,78 @@ def _table(found: list[dict[str, Any]]) -> str:
     return table(("SEQ", "CODE", "WHAT", "TIME", "ISSUER", "RECIPIENT", "ID"), rows)
 
 
-def _pages(directory: Path, message: str) -> Iterator[dict[str, Any]]:
-    after = 0
-    while True:
-        page = ask(directory, "evidence_export", message=message, after=after)
-        message = page["message"]
-        yield from page["evidence"]
-        if not page["more"]:
-            return
-        after = page["evidence"][-1]["seq"]
+@contextmanager
+def _writer(case: dict[str, Any], zip_file: Path | None, folder: Path | None) -> Iterator["CaseWriter"]:
+    """A writer into the wanted places. Raises ConfigurationError when one of them cannot be written."""
+    import sys
+    from datetime import datetime
+
+    from kepgw.app.casefile import CaseWriter, FolderSink, Sink, ZipSink
+    from kepgw.errors import ConfigurationError
+
+    sinks: list[Sink] = []
+    whole = False
+    try:
+        if folder is not None:
+            sinks.append(FolderSink(folder))
+        if zip_file is not None:
+            target = sys.stdout.buffer if str(zip_file) == "-" else zip_file
+            sinks.append(ZipSink(target, datetime.fromisoformat(case["t0"])))
+        yield CaseWriter(sinks)
+        whole = True
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {error.filename or zip_file} ({error.strerror})") from error
+    finally:
+        for sink in sinks:
+            sink.close(whole=whole)
 
 
-def _files(found: list[dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
-    """Names and octets. Identifiers come from strangers too: nothing of them may leave the folder."""
-    import json
+def _write(directory: Path, case: dict[str, Any], writer: "CaseWriter") -> None:
+    from kepgw.app.report.readme import readme
 
+    key = {"month": case["month"], "number": case["number"], "records": case["records"]}
+    report = ask(directory, "case_report", **key)
+    writer.add("README.txt", "text", readme(case, report))
+    file, offset, xml = 0, 0, b""
+    while (page := ask(directory, "case_page", **key, file=file, offset=offset))["more"]:
+        for piece in page["pieces"]:
+            octets = base64.b64decode(piece["octets"])
+            writer.piece(piece["path"], piece["kind"], piece["about"], octets, ended=piece["ended"])
+            if piece["kind"] == "evidence":
+                xml += octets
+                if piece["ended"]:
+                    writer.add(piece["path"].removesuffix(".xml") + ".txt", "text", _readable(xml))
+                    xml = b""
+        file, offset = page["file"], page["offset"]
+    for each in _material(report["material"]):
+        writer.add(*each)
+    writer.add("report/report.html", "report", base64.b64decode(report["html"]))
+    writer.add("report/report.pdf", "report", base64.b64decode(report["pdf"]))
+    about = {name: case[name] for name in ("provider", "exported", "records", "message")}
+    writer.finish({**about, "short_id": report["short_id"], "development": report["development"]})
+
+
+def _readable(xml: bytes) -> bytes:
     from kepgw.errors import FormatError
     from kepgw.evidence.reading import read
     from kepgw.evidence.render import to_text
 
-    index = []
+    try:
+        return to_text(read(xml)).encode("utf-8")
+    except FormatError as error:
+        return f"{error}\n".encode()
+
+
+def _material(found: list[dict[str, str]]) -> list[tuple[str, str, bytes]]:
+    """Certificates, then revocation, each named by its SHA-256."""
+    import hashlib
+
+    named = []
     for each in found:
-        octets = base64.b64decode(each.pop("xml"))
-        stem = f"{each['seq']:06}-{each['code']}-{_safe(each['id'])}"
-        try:
-            readable = to_text(read(octets))
-        except FormatError as error:
-            readable = f"{error}\n"
-        yield f"{stem}.xml", octets
-        yield f"{stem}.txt", readable.encode("utf-8")
-        index.append({"file": f"{stem}.xml", **each})
-    yield "index.json", json.dumps(index, ensure_ascii=False, indent=2).encode("utf-8") + b"\n"
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._@-]+", "_", name)[:100].lstrip(".") or "evidence"
-
-
-def _write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, octets in files.items():
-        (folder / name).write_bytes(octets)
-
-
-def _write_zip(target: Path, files: dict[str, bytes]) -> None:
-    import io
-    import zipfile
-
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, octets in files.items():
-            archive.writestr(name, octets)
-    if str(target) == "-":
-        out_octets(made.getvalue())
-    else:
-        target.write_bytes(made.getvalue())
+        octets = base64.b64decode(each["octets"])
+        digest = hashlib.sha256(octets).hexdigest()
+        if each["kind"] == "certificate":
+            named.append((f"trust/certificates/{digest}.cer", "certificate", octets))
+        else:
+            named.append((f"trust/revocation/{digest}.{each['kind']}", each["kind"], octets))
+    return sorted(named)

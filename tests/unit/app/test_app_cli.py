@@ -1,12 +1,10 @@
 """The commands on a stopped provider: what they print, where, and how they end."""
 
-import io
 import json
 import os
 import subprocess
 import sys
 import tomllib
-import zipfile
 from datetime import UTC, datetime
 
 import pytest
@@ -289,41 +287,6 @@ def test_an_unknown_message(kepgw, filled):
         done = kepgw(*command)
         assert (done.status, done.out) == (1, "")
         assert "no message is known" in done.err
-
-
-def test_evidence_export_is_the_ledgers_octets(kepgw, filled, tmp_path):
-    done = kepgw("evidence", "export", filled.folder, "--message", "<1@ayse>", "--zip", "-", "--out", tmp_path / "out")
-    assert done.status == 0
-    with zipfile.ZipFile(io.BytesIO(done.octets)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == files
-    index = json.loads(files["index.json"])
-    assert [entry["seq"] for entry in index] == [1, 2, 3, 4, 5]
-    assert {entry["id"]: files[entry["file"]] for entry in index} == filled.octets
-    assert not [name for name in files if "/" in name or name.startswith(".")]  # identifiers are strangers' words
-    readable = files[index[0]["file"].replace(".xml", ".txt")].decode()
-    assert "Gönderen" in readable
-    assert "accepted the message" in readable
-
-
-def test_evidence_export_in_pages(kepgw, filled, tmp_path, monkeypatch):
-    monkeypatch.setattr("kepgw.app.administration.messages.EXPORT_PAGE", 1)
-    target = tmp_path / "e.zip"
-    assert kepgw("evidence", "export", filled.folder, "--message", filled.number, "--zip", target).status == 0
-    with zipfile.ZipFile(target) as archive:
-        assert len([name for name in archive.namelist() if name.endswith(".xml")]) == 5
-
-
-def test_evidence_export_without_a_target_makes_a_folder(kepgw, filled, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = kepgw("evidence", "export", filled.folder, "--message", "<1@ayse>")
-    assert done.status == 0
-    folder = tmp_path / done.out.strip()
-    assert folder.name == f"evidence-{filled.number}"
-    assert {path.read_bytes() for path in folder.glob("*.xml")} == set(filled.octets.values())
-    done = kepgw("evidence", "export", filled.folder, "--message", filled.number, "--zip", tmp_path / "no" / "e.zip")
-    assert done.status == 2
-    assert "cannot write" in done.err
 
 
 def test_queue_list_and_retry(kepgw, filled):

@@ -86,15 +86,22 @@ async def test_commands_reach_the_running_provider(folder, peer_folder, kepgw):
         assert {change.topic for change in changes} >= {"account", "peer"}
 
 
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 async def test_evidence_comes_whole_through_the_socket(filled, kepgw, tmp_path):
     arguments = ("evidence", "export", filled.folder, "--message", filled.number, "--out", tmp_path / "running")
     async with running(filled.folder):
         assert (await asyncio.to_thread(kepgw, *arguments)).status == 0
         shown = await asyncio.to_thread(kepgw, "message", "show", filled.folder, filled.number)
     assert (await asyncio.to_thread(kepgw, *arguments[:-1], tmp_path / "stopped")).status == 0
-    found = {path.name: path.read_bytes() for path in (tmp_path / "running").iterdir()}
-    assert found == {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
-    assert set(filled.octets.values()) <= set(found.values())
+    once, twice = (files(tmp_path / name) for name in ("running", "stopped"))
+    assert once.keys() == twice.keys()
+    # the report says when it was made, and the manifest lists it
+    changing = {"case.json", "report/report.html", "report/report.pdf"}
+    assert {name for name in once if once[name] != twice[name]} == changing
+    assert set(filled.octets.values()) <= set(once.values())
     again = await asyncio.to_thread(kepgw, "message", "show", filled.folder, filled.number)
     assert shown.out == again.out
 

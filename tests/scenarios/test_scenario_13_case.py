@@ -1,0 +1,117 @@
+"""13 The case of a message: everything that a court needs, checked by programs that are not ours."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from laboratory import compose
+from story import ACCEPTED, DELIVERED, READ, RELAYED, receipts
+
+
+@pytest.fixture(scope="module")
+def story(module_world, tmp_path_factory):
+    """A message with attachments to both providers, one unknown, one blind; cases from both ends."""
+    world, folder = module_world, tmp_path_factory.mktemp("case")
+    mehmet = world.here.account("mehmet", "Mehmet İnce")
+    gizli = world.there.account("gizli", "Gizli Alıcı")
+    unknown = f"yok@{world.there.domain}"
+    files = [("İhbarname ŞĞ.pdf", bytes(range(256)) * 300), ("ek.bin", b"\0" * 9000)]
+    message = compose(world.ali, [world.veli, mehmet, unknown], "Fesih ihbarı: İŞĞÜÇÖ", "Gereği.\n", attachments=files)
+    world.here.send(message, world.ali, [world.veli, mehmet, unknown, gizli])
+    with world.there.imap(world.veli) as reader:
+        (uid,) = reader.wait_for("INBOX", 1)
+        reader.fetch(uid, peek=False)
+    about = message["Message-ID"]
+    found = receipts(world.here, world.ali, 9, world.judges, about)
+    assert (found[ACCEPTED], found[DELIVERED], found[READ]) == (2, 3, 1)
+    assert found[RELAYED] == 2
+    (arrived,) = [each for each in world.there.json("message", "list") if sum(each["recipients"].values()) == 3]
+    for node, name, named in ((world.here, "out", about), (world.there, "in", arrived["number"])):
+        node.cli("evidence", "export", "--message", named, "--zip", folder / f"{name}.zip")
+        with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+            archive.extractall(folder / name)
+    roots = [node.folder / "keys" / "root.pem" for node in (world.here, world.there)]
+    (folder / "root.pem").write_text("".join(each.read_text() for each in roots))
+    return folder, message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
+
+
+def commands(readme):
+    """The commands of README.txt, as somebody would copy them."""
+    blocks = re.findall(r"^~~~~\n(.*?)^~~~~\n", readme, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 10
+    return [each for each in blocks if not each.startswith("kepgw ")]
+
+
+@pytest.mark.parametrize("end", ["out", "in"])
+def test_the_commands_of_the_readme_work(story, end, tmp_path):
+    source, _ = story
+    folder = shutil.copytree(source / end, tmp_path / end)
+    shutil.copy(source / "root.pem", folder)
+    evidence = len(list((folder / "evidence").glob("*.xml")))
+    dispatches = len(list((folder / "dispatch").glob("*.eml")))
+    shell = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # a python3 that has lxml
+    said = ""
+    for command in commands((folder / "README.txt").read_text("utf-8")):
+        done = subprocess.run(
+            ["bash", "-e", "-c", command], cwd=folder, env=shell, capture_output=True, text=True, timeout=100
+        )
+        assert done.returncode == 0, command + done.stdout + done.stderr
+        said += done.stdout + done.stderr
+    assert "ALTERED" not in said
+    assert "BAD" not in said
+    assert said.count("SignedInfo References (ok/all): 2/2") == evidence
+    assert said.count("Verification: OK") == evidence + 1, "each evidence's stamp, and the tree head's"
+    assert said.count("CAdES Verification successful") == dispatches + 1
+    assert len(re.findall(r"^ok +evidence/.*\.xml$", said, re.MULTILINE)) == evidence * 2
+    assert "Signature is Valid." in said
+
+
+@pytest.mark.parametrize("end", ["out", "in"])
+def test_the_original_is_there_byte_for_byte(story, end):
+    folder, octets = story
+    assert (folder / end / "original" / "original.eml").read_bytes() == octets
+    for dispatch in (folder / end / "dispatch").glob("*.eml"):
+        assert octets in dispatch.read_bytes()
+
+
+@pytest.mark.parametrize("end", ["out", "in"])
+def test_the_report_tells_the_story(story, end):
+    folder, _ = story
+    page = subprocess.run(
+        ["pdftotext", folder / end / "report" / "report.pdf", "-"], capture_output=True, check=True, text=True
+    ).stdout
+    html = (folder / end / "report" / "report.html").read_text("utf-8")
+    for said in (page, html):
+        assert "Fesih ihbarı: İŞĞÜÇÖ" in said
+        assert "İhbarname ŞĞ.pdf" in said
+        assert "Yapılan denetimlerin hiçbirinde hata bulunmadı." in said
+        assert "GELİŞTİRME – HUKUKİ DEĞERİ YOKTUR" in said
+        assert "veli@hs91.kep.tr" in said
+        assert "Okundu" in said
+        assert ("gizli@hs91.kep.tr" in said) is (end == "out"), "nobody else sees a blind recipient"
+    manifest = json.loads((folder / end / "case.json").read_text("utf-8"))
+    assert manifest["development"] is True
+    assert manifest["short_id"] in page
+
+
+def test_revocation_lists_of_every_signer_are_there(story):
+    folder, _ = story
+    kinds = {each["kind"] for each in json.loads((folder / "out" / "case.json").read_text("utf-8"))["files"]}
+    assert kinds == {
+        "original",
+        "dispatch",
+        "receipt",
+        "evidence",
+        "text",
+        "report",
+        "proof",
+        "head",
+        "certificate",
+        "crl",
+    }
