@@ -136,14 +136,14 @@ def signers(results: Iterable[Verified]) -> dict[bytes, datetime]:
     }
 
 
-def read_folder(folder: Path) -> tuple[Trusted, tuple[str, ...]]:
-    """Certificates to stand between, lists and responses of a folder; none of it is trusted. And what is unreadable."""
+def read_folder(folder: Path) -> tuple[tuple[bytes, ...], tuple[Material, ...], tuple[str, ...]]:
+    """The certificates (DER) of a folder, its lists and responses, and what in it cannot be read."""
     found = UserAnchors(folder).current()
     materials = [
         *(Material("crl", each) for each in found.crls),
         *(Material("ocsp", each) for each in found.responses),
     ]
-    return Trusted(intermediates=found.anchors, materials=tuple(materials)), found.problems
+    return found.anchors, tuple(materials), found.problems
 
 
 def as_json(question: Question, results: Sequence[Verified]) -> dict[str, Any]:

@@ -293,7 +293,7 @@ def read_proof(octets: bytes) -> Inclusion | Consistency:
             return Inclusion(data["record"].encode("utf-8"), int(data["index"]), path, _head(data["head"]))
         if data["format"] == CONSISTENCY:
             return Consistency(_head(data["old"]), _head(data["new"]), path)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FormatError(f"not a proof file of kepgw: {error}") from error
     raise FormatError("not a proof file of kepgw")
 

@@ -232,7 +232,7 @@ def _inclusion(case: _Case, path: str, xml: bytes) -> Iterator[Check]:
         _judged_head(case, proof.head)
     except (FormatError, SignatureInvalid) as error:
         yield Check(name, "bad", str(error), error.sub, "", values)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         yield Check(name, "bad", f"the record is unreadable: {error}", Sub.FORMAT_FAILURE, "", values)
     else:
         yield Check(name, "ok", f"record {values['seq']} of {head.size}", values=values)

@@ -25,13 +25,15 @@ _OUT_OF_TIME = {Sub.EXPIRED, Sub.NOT_YET_VALID}
 class Trusted:
     """The certificates that one judgement trusts or uses (DER), and what says who was revoked.
 
-    ``stamp_anchors`` None: time-stamp authorities are trusted by ``anchors`` too.
+    ``stamp_anchors`` None: time-stamp authorities are trusted by ``anchors`` too. ``sender_anchors`` are trusted
+    beside ``anchors`` for signatures of senders only: the authorities of qualified certificates.
     """
 
     anchors: tuple[bytes, ...] = ()
     intermediates: tuple[bytes, ...] = ()
     materials: tuple[material.Material, ...] = ()
     stamp_anchors: tuple[bytes, ...] | None = None
+    sender_anchors: tuple[bytes, ...] = ()
 
     def chain(
         self,
@@ -47,11 +49,12 @@ class Trusted:
 
         ``proved``: something shows that the signature existed at ``at``, so that it is the time to judge at.
         """
-        if not self.anchors:
+        anchors = (*self.anchors, *self.sender_anchors) if usage == "user" else self.anchors
+        if not anchors:
             sub, values = Sub.NO_CERTIFICATE_CHAIN_FOUND, self._about(signer, others, at)
             return [Check(f"{name}-chain", "not checked", _NO_ANCHORS, sub, "untrusted", values, signer)]
         try:
-            path = paths.validate(signer, (*others, *self.intermediates), self.anchors, at, usage=usage)
+            path = paths.validate(signer, (*others, *self.intermediates), anchors, at, usage=usage)
         except SignatureInvalid as error:
             # without proof of existence nobody knows whether it was made while the certificate held (5.2.6.4)
             sub = Sub.OUT_OF_BOUNDS_NO_POE if error.sub in _OUT_OF_TIME and not proved else error.sub

@@ -143,14 +143,25 @@ def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Pat
 
     from kepgw.app import verification
     from kepgw.errors import ConfigurationError
+    from kepgw.trust.material import Material
     from kepgw.trust.paths import load_anchors
     from kepgw.trust.trusted import Trusted
 
     for folder in folders:
         if not folder.is_dir():
             raise ConfigurationError(f"{folder}: no folder")
-    anchors = list(load_anchors(pems))
-    between: list[bytes] = []
+    anchors, between, senders = list(load_anchors(pems)), list[bytes](), list[bytes]()
+    materials: list[Material] = []
+
+    def read(folder: Path, certificates: list[bytes]) -> None:
+        found, lists, problems = verification.read_folder(folder)
+        certificates += found
+        materials.extend(lists)
+        for problem in problems:
+            note(f"kepgw: {problem}")
+
+    for folder in folders:
+        read(folder, between)
     if directory is not None:
         from kepgw.app.config import load
         from kepgw.interop.card import read_card
@@ -159,20 +170,13 @@ def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Pat
         config = load(directory)
         anchors += load_anchors(config.trust.anchors)
         for text in ask(directory, "peer_cards"):
-            for chain in read_card(text).process_chains:
-                anchors.append(chain[-1])
-                between += chain[1:-1]
+            card = read_card(text)
+            anchors += card.roots
+            between += [each for chain in card.process_chains for each in chain[1:-1]]
         for path in config.keys.process_certificates:
             between += [each.public_bytes(Encoding.DER) for each in load_certificates(path)]
-        folders = [*folders, config.material.folder]
-    trusted = Trusted(tuple(dict.fromkeys(anchors)), tuple(between))
-    for folder in folders:
-        found, problems = verification.read_folder(folder)
-        for problem in problems:
-            note(f"kepgw: {problem}")
-        trusted = replace(
-            trusted,
-            intermediates=(*trusted.intermediates, *found.intermediates),
-            materials=(*trusted.materials, *found.materials),
-        )
-    return trusted
+        read(config.material.folder, between)
+        read(config.submission.trust_anchors, senders)
+    return Trusted(
+        tuple(dict.fromkeys(anchors)), tuple(between), tuple(dict.fromkeys(materials)), sender_anchors=tuple(senders)
+    )

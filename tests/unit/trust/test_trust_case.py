@@ -10,6 +10,8 @@ from datetime import timedelta
 import pytest
 from case_samples import EVENTS, Provider, audit_path, case, listed, root
 from cryptography import x509
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from trust_samples import AT, ORIGINAL
 
 from kepgw.errors import FormatError, Sub
@@ -17,7 +19,7 @@ from kepgw.evidence import evidencerecord, ledger, merkle
 from kepgw.evidence.codes import Element, Event, KepCode, Reason
 from kepgw.evidence.ledger import Statement
 from kepgw.evidence.model import GivenReason
-from kepgw.trust import course, devpki, tree
+from kepgw.trust import course, devpki, manifest, tree
 from kepgw.trust.case import judge_case, judge_head
 from kepgw.trust.casezip import CaseZip
 from kepgw.trust.heads import sign_head
@@ -260,6 +262,17 @@ def test_proofs_and_records_that_do_not_fit(whole, trusted, hs90):
     assert "unmatched" in warned(result)
 
 
+def test_numbers_without_end(whole, trusted, hs90):
+    """An infinite number is JSON to Python; a record of it under a head that the stranger signed himself."""
+    files = dict(whole)
+    files["ledger/proof-2.json"] = files["ledger/proof-2.json"].replace(b'"index": 1', b'"index": 1e999')
+    said = {"seq": float("inf"), "digest": hashlib.sha256(files[FIRST]).hexdigest()}
+    leaf = json.dumps(said).encode()
+    head = sign_head(Statement("hs90.kep.tr", 1, merkle.leaf_hash(leaf), AT), hs90.key, hs90.tsa)
+    files["ledger/proof-1.json"] = ledger.write_inclusion(leaf, 0, [], head)
+    assert bad(judged(listed(files), trusted)) == {("inclusion", Sub.FORMAT_FAILURE)}
+
+
 def test_an_archive_record_of_a_group(whole, trusted, hs90):
     """The dispatch and the original may stand in the record of evidence 10: neighbours do no harm."""
     files = dict(whole)
@@ -321,3 +334,36 @@ def test_from_a_zip_one_entry_broken(whole, trusted):
     spoilt = octets.replace(ORIGINAL, ORIGINAL.replace(b"Deneme", b"Denemz"), 1)
     result = judged(CaseZip(io.BytesIO(spoilt)), trusted)
     assert [each.told for each in result.tree.checks() if each.name == "manifest"] == ["manifest-unreadable"]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_case_spoilt_anywhere_is_judged_or_refused(whole, trusted, data):
+    """One file of it altered by a stranger, the list made to fit: every finding has its words, and nothing breaks."""
+    path = data.draw(st.sampled_from(sorted(whole)))
+    octets = whole[path]
+    at, length = data.draw(st.integers(0, len(octets))), data.draw(st.integers(0, 40))
+    piece = data.draw(
+        st.one_of(st.binary(max_size=8), st.sampled_from([b'"', b"{", b"[[", b"null", b"1e999", b"\xff"]))
+    )
+    files = listed({**whole, path: octets[:at] + piece + octets[at + length :]})
+    try:
+        result = judged(files, trusted)
+    except FormatError:
+        return
+    assert list(tree.draw(result.tree, ("tr", "en")))
+    assert tree.as_json(result.tree)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.floats(0, 1, exclude_max=True), length=st.integers(0, 30), piece=st.binary(max_size=8))
+def test_a_list_spoilt_anywhere_is_read_or_refused(whole, trusted, at, length, piece):
+    files = listed(whole)
+    octets = files["case.json"]
+    place = int(at * len(octets))
+    files["case.json"] = octets[:place] + piece + octets[place + length :]
+    try:
+        result = manifest.compare(manifest.read(files["case.json"]), files)
+    except FormatError:
+        return
+    assert all(check.sentence("tr") and check.sentence("en") for check in result)

@@ -137,3 +137,11 @@ def test_every_altered_octet_of_the_signature(sign, anchors):
         except FormatError:
             continue
         assert branch.verdict in ("bad", "ok", "warning")
+
+
+def test_authorities_of_senders_count_for_senders_only(sign, anchors, process_key):
+    trusted = Trusted(sender_anchors=anchors)
+    assert judge_detached(sign(ORIGINAL, stamped=False), ORIGINAL, trusted, AT).status == "good"
+    signer = process_key()
+    (check,) = trusted.chain("evidence", signer.certificate, signer.chain, AT, proved=True)
+    assert (check.verdict, check.sub) == ("not checked", Sub.NO_CERTIFICATE_CHAIN_FOUND)
