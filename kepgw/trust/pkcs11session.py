@@ -28,7 +28,7 @@ else:
 if TYPE_CHECKING:
     from pkcs11.types import Session
 
-REST_SECONDS: Final = 5.0  # after a failed opening nothing is asked of the module for so long
+REST_SECONDS: Final = 5.0  # after a failed opening the token is left alone for so long
 LONGEST_PIN: Final = 255  # octets
 
 _log = logging.getLogger("kepgw.token")
@@ -91,7 +91,7 @@ class Module:
         self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
         self._refused: dict[str, str] = {}  # why, by token
-        self._rest_until = 0.0
+        self._rest_until: dict[str, float] = {}  # by token
 
     def use(self, place: TokenPlace, work: Callable[["Session"], T], *, careful: bool = False) -> T:
         """Do ``work`` in the session of a token; once more in a new session when the one at hand proves lost.
@@ -111,7 +111,7 @@ class Module:
                 return work(self._open(place, careful=careful))
             except ck.PKCS11Error as error:
                 self.forget()
-                self._rest_until = monotonic() + REST_SECONDS
+                self._rest_until[place.token] = monotonic() + REST_SECONDS
                 raise SigningUnavailable(f"the token {place.name} does not serve: {_told(error)}") from error
 
     def refuse(self, token: str, why: str) -> None:
@@ -132,7 +132,7 @@ class Module:
     def _open(self, place: TokenPlace, *, careful: bool) -> "Session":
         if place.token in self._refused:
             raise PinRefused(f"no login at {place.name} until a restart: {self._refused[place.token]}", place.name)
-        if monotonic() < self._rest_until:
+        if monotonic() < self._rest_until.get(place.token, 0.0):
             raise SigningUnavailable(f"the token {place.name} did not serve a moment ago")
         pin = place.pin()
         try:
