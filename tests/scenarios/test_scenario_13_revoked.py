@@ -1,9 +1,11 @@
 """13 A revoked certificate signs nothing: not from the moment on that a list says so, and nothing is lost by it."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
+from authorities import Responder, Site
 from cryptography import x509
-from laboratory import KEPGW, compose, run
+from laboratory import KEPGW, Node, compose, run
 from story import ACCEPTED, DELIVERED, RELAYED, receipts
 
 from kepgw.trust import devpki
@@ -20,13 +22,14 @@ def own_status(node, command="refresh"):
     return {each["subject"].split(" ")[0]: each["status"] for each in listed if each["own"]}
 
 
-def second_key(node):
-    """Another process certificate of the same authority, made by openssl, beside the first in the settings."""
+def second_key(node, *more, alone=False):
+    """Another process certificate of the same authority, made by openssl, beside the first in the settings or alone."""
     keys = node.folder / "keys"
     request = keys / "second.csr"
     extensions = keys / "second.cnf"
     extensions.write_text(
         f"keyUsage=critical,digitalSignature\nextendedKeyUsage=emailProtection\nsubjectAltName=email:kep@{node.domain}\n"
+        + "".join(f"{line}\n" for line in more)
     )
     run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
         "-keyout", keys / "second.key", "-out", request, "-subj", f"/CN=Second {node.domain}")  # fmt: skip
@@ -40,7 +43,9 @@ def second_key(node):
         '[[keys.process]]\ncertificates = ["keys/second.pem", "keys/intermediate.pem"]\nkey = "keys/second.key"\n'
         'algorithm = "auto"\n\n'
     )
-    settings.write_text(text.replace("[[keys.process]]", f"{table}[[keys.process]]", 1), "utf-8")
+    first = text.index("[[keys.process]]")
+    rest = text[text.index("\n\n", first) + 2 :] if alone else text[first:]
+    settings.write_text(text[:first] + table + rest, "utf-8")
 
 
 def test_a_hold_and_its_end(world):
@@ -92,6 +97,45 @@ def test_revoked_at_the_start_and_a_second_key(make_world):
     here.start()
     assert own_status(here, "list") == {"CN=Second": "good", "CN=Process": "revoked", "CN=Intermediate": "good"}
     assert receipts(here, world.ali, 3, world.judges) == {ACCEPTED: 1, RELAYED: 1, DELIVERED: 1}
+
+
+def test_an_authority_on_the_network(tmp_path):
+    """openssl answers for the authority: good, then revoked; what it said is kept as proof of its time."""
+    node, site = Node(tmp_path / "hs90", "hs90.kep.tr").init(), Site()
+    ali, veli = node.account("ali"), node.account("veli")
+    second_key(node, f"authorityInfoAccess=OCSP;URI:{site.url('/ocsp')}", alone=True)
+    node.configure(material__fetch_private=True)
+    (node.folder / "revocation" / "intermediate.crl").unlink()
+    keys = node.folder / "keys"
+    (keys / "intermediate.key").rename(tmp_path / "intermediate.key")  # else serve makes a new list
+    responders = []
+
+    def responder(state):
+        folder = tmp_path / state
+        folder.mkdir()
+        pem = (keys / "intermediate.pem").read_bytes(), (tmp_path / "intermediate.key").read_bytes()
+        found = Responder(folder, SimpleNamespace(pem=lambda: pem[0], key_pem=lambda: pem[1]))
+        found.knows(x509.load_pem_x509_certificate((keys / "second.pem").read_bytes()), state, "keyCompromise")
+        responders.append(found)
+        site.hand_on("/ocsp", found.start())
+
+    try:
+        responder("V")
+        node.start()
+        assert own_status(node) == {"CN=Second": "good", "CN=Intermediate": "good"}
+        node.send(compose(ali, [veli], "İyi", "İmzalanır.\n"), ali, [veli])
+        with node.imap(veli) as reader:
+            reader.wait_for("INBOX", 1)
+        responder("R")
+        assert own_status(node)["CN=Second"] == "revoked"
+        with node.smtp(ali) as client:
+            assert client.mail(ali)[0] == 451
+        assert {path for _, path, _ in site.asked} == {"/ocsp"}
+    finally:
+        node.stop()
+        site.stop()
+        for each in responders:
+            each.stop()
 
 
 def test_a_peer_whose_certificate_was_revoked(world):

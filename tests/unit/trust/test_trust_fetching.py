@@ -2,7 +2,6 @@
 
 import subprocess
 import threading
-import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -68,19 +67,6 @@ async def refused(fetcher, eshs, sender):
     return str(caught.value)
 
 
-def at_port(site, responder):
-    """A page of the site that hands a question on to openssl: certificates name the site before openssl has a port."""
-    url = responder.start()
-
-    def page(handler):
-        _, _, body = site.asked[-1]
-        request = urllib.request.Request(url, body, {"Content-Type": "application/ocsp-request"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            handler.give(answer.read())
-
-    return page
-
-
 @pytest.mark.oracle
 @pytest.mark.parametrize("delegated", [False, True])
 async def test_what_openssl_answers(eshs, site, fetcher, responder, delegated):
@@ -93,7 +79,7 @@ async def test_what_openssl_answers(eshs, site, fetcher, responder, delegated):
         ("R", held.certificate, "certificateHold"),
         by=by,
     )
-    site.pages["/ocsp"] = at_port(site, server)
+    site.hand_on("/ocsp", server.start())
     found = await asked(fetcher, eshs, good)
     assert (found.word.state, found.material.kind, found.origin) == ("good", "ocsp", url)
     assert isinstance(status(good.der(), eshs.der(), [found.material], NOW), Good)
@@ -110,7 +96,7 @@ async def test_a_responder_that_nobody_made_one(eshs, site, fetcher, responder):
     ali = eshs.issue(responders=[site.url("/ocsp")])
     for by in (eshs.issue(), Eshs(at=NOW).issue("OCSP", extended=[ExtendedKeyUsageOID.OCSP_SIGNING])):
         server = responder(("V", ali.certificate, ""), by=by)
-        site.pages["/ocsp"] = at_port(site, server)
+        site.hand_on("/ocsp", server.start())
         assert "its signer may not say it" in await refused(fetcher, eshs, ali)
         server.stop()
 
@@ -119,7 +105,7 @@ async def test_a_responder_that_nobody_made_one(eshs, site, fetcher, responder):
 async def test_sha1_signs_nothing(eshs, site, fetcher, responder):
     ali = eshs.issue(responders=[site.url("/ocsp")])
     server = responder(("V", ali.certificate, ""), options=("-ndays", "1", "-rmd", "sha1"))
-    site.pages["/ocsp"] = at_port(site, server)
+    site.hand_on("/ocsp", server.start())
     assert "its signer may not say it" in await refused(fetcher, eshs, ali)
 
 
