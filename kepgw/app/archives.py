@@ -13,7 +13,7 @@ from kepgw.interop.headsinks import CommandSink, FolderSink, HeadSender
 from kepgw.store.engine import Store
 from kepgw.trust.paths import load_anchors
 
-__all__: Final = ["ALGORITHMS", "alone", "archivist", "head_sender"]
+__all__: Final = ["ALGORITHMS", "alone", "archivist", "head_sender", "sinks"]
 
 
 def archivist(store: Store, workshop: Workshop, config: Config, now: Callable[[], datetime]) -> Archivist:
@@ -34,9 +34,15 @@ def alone(store: Store, config: Config, now: Callable[[], datetime]) -> Archivis
     return archivist(store, Authorities(), config, now)
 
 
-def head_sender(store: Store, config: Config, now: Callable[[], datetime]) -> HeadSender:
-    """Who brings tree heads to the places that the configuration names."""
+def sinks(config: Config) -> list[FolderSink | CommandSink]:
+    """The places for tree heads that the configuration names."""
     given = config.ledger
-    sinks = [FolderSink(folder) for folder in given.head_folders]
-    commands = [CommandSink(each, given.head_command_timeout) for each in given.head_commands]
-    return HeadSender(store, config.provider.domain, [*sinks, *commands], now)
+    return [
+        *(FolderSink(folder) for folder in given.head_folders),
+        *(CommandSink(each, given.head_command_timeout) for each in given.head_commands),
+    ]
+
+
+def head_sender(store: Store, config: Config, now: Callable[[], datetime]) -> HeadSender:
+    """Who brings tree heads to these places."""
+    return HeadSender(store, config.provider.domain, sinks(config), now)

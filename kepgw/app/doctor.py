@@ -15,6 +15,7 @@ from typing import Final
 from kepgw.app import control
 from kepgw.app.commands.access import ask
 from kepgw.app.config import Config, load, missing_files
+from kepgw.app.doctor_archive import examine_archive
 from kepgw.app.doctor_keys import examine_keys
 from kepgw.app.doctor_malware import examine_malware
 from kepgw.app.doctor_ports import examine_ports
@@ -53,6 +54,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
     yield from _users(config, at)
     yield from examine_malware(config)
     yield from _store(config)
+    yield from examine_archive(config, at)
     yield from _disk(config)
     yield from _spool(config)
     running = control.answers(config.directory / control.SOCKET)

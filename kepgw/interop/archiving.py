@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Protocol
 
-from kepgw.errors import SigningUnavailable, StampUnavailable, StoreError
+from kepgw.errors import FormatError, SignatureInvalid, SigningUnavailable, StampUnavailable, StoreError
 from kepgw.evidence.hashtree import HashTree
 from kepgw.store import archive
 from kepgw.store.archive import Chain, Rooted, Stamp, Volume
@@ -27,6 +27,7 @@ from kepgw.trust.archivestamps import StampJudge, stamped
 
 RETRY_FIRST: Final = 60.0  # seconds until the second attempt when nobody stamps
 RETRY_MAX: Final = 3600.0
+SHORTEST_SLEEP: Final = 1.0
 LONGEST_SLEEP: Final = 3600.0
 PROBE: Final = timedelta(days=1)  # between two attempts to get a stamp that lives longer
 MOST_PROBLEMS: Final = 100  # told of one run; all are counted and logged
@@ -57,7 +58,7 @@ class ArchiveSettings:
 
 @dataclass
 class Done:
-    """What a run did. ``more``: it ran out of its time; call again.
+    """What a run did. ``more``: it ran out of its time; call again, after volume ``after``.
 
     ``problems`` name documents that are not sound, ``unsound`` counts all of them.
     """
@@ -65,6 +66,7 @@ class Done:
     groups: int = 0
     stamps: int = 0
     more: bool = False
+    after: int = 0
     unsound: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -125,10 +127,7 @@ class Archivist:
                 done.more = True
                 return False
             page = await self._store.read(partial(look, begin=chain.done))
-            for problem in page.problems:
-                _log.error("not archived: %s", problem)
-            done.unsound += len(page.problems)
-            done.problems += page.problems[: MOST_PROBLEMS - len(done.problems)]
+            self._tell(page.problems, done)
             kept = partial(archive.add_documents, chain=chain, end=page.end, rows=page.rows)
             if not await self._store.write(kept):
                 raise StoreError(f"volume {volume.id} of the archive was changed while it was hashed")
@@ -175,23 +174,40 @@ class Archivist:
         done.groups += len(old)
         _log.info("archive time stamps renewed: %d under one", len(old))
 
-    async def renew_trees(self, algorithm: str, seconds: float = math.inf) -> Done:
+    async def renew_trees(self, algorithm: str, seconds: float = math.inf, after: int = 0) -> Done:
         """Hash-tree renewal: every object is read and held against its old chains, then hashed anew; at the end one
-        stamp over all. Goes on where it was. Raises StampUnavailable, SignatureInvalid, FormatError or StoreError.
+        stamp over all. Goes on where it was; volumes up to ``after`` are done or were told of before.
+
+        A volume whose old stamps do not hold gets no new chain. Raises StampUnavailable or StoreError.
         """
-        done = Done()
+        done = Done(after=after)
         end = time.monotonic() + seconds
         async with self._working:
             while not done.more:
-                volume = await self._store.read(partial(archive.to_rehash, algorithm=algorithm))
+                look = partial(archive.to_rehash, algorithm=algorithm, after=done.after)
+                volume = await self._store.read(look)
                 if volume is None:
                     break
-                records = await self._store.read(partial(judged, volume=volume, judge=self._judge()))
+                try:
+                    records = await self._store.read(partial(judged, volume=volume, judge=self._judge()))
+                except (StoreError, SignatureInvalid, FormatError) as error:
+                    self._tell([f"volume {volume.id}: {error}"], done)
+                    done.after = volume.id
+                    continue
                 chain = await self._store.write(partial(archive.begin_chain, volume=volume, algorithm=algorithm))
-                await self._hash(volume, chain, partial(_rehash, records=records, algorithm=algorithm), done, end)
+                page = partial(_rehash, records=records, algorithm=algorithm)
+                if await self._hash(volume, chain, page, done, end):
+                    done.after = volume.id
             while not done.more and (chains := await self._store.read(archive.hashed_chains)):
                 await self._stamp_roots(chains, done)
         return done
+
+    @staticmethod
+    def _tell(problems: list[str], done: Done) -> None:
+        for problem in problems:
+            _log.error("not archived: %s", problem)
+        done.unsound += len(problems)
+        done.problems += problems[: MOST_PROBLEMS - len(done.problems)]
 
     def _judge(self) -> StampJudge:
         return StampJudge(self._anchors, self._now())
@@ -227,7 +243,7 @@ class Archivist:
         if self._probed is None or self._probed + PROBE <= self._now():
             await self.renew_stamps(self._now() + self._settings.renew_before)
             self._probed = self._now()
-        return max(1.0, min((due - self._now()).total_seconds(), LONGEST_SLEEP))
+        return max(SHORTEST_SLEEP, min((due - self._now()).total_seconds(), LONGEST_SLEEP))
 
 
 def _rehash(tx: Tx, records: VolumeRecords, algorithm: str, begin: int) -> Page:

@@ -15,6 +15,7 @@ from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import micros
 
 MOST_GROUPS: Final = 8192  # of a volume: its tree is made in a few hundredths of a second
+TOPIC: Final = "archive-stamp"  # announced with the number of the stamp
 MOST_TOGETHER: Final = 8192  # chains or stamps under one renewal
 
 
@@ -309,6 +310,7 @@ def put_stamp(tx: Tx, rooted: Sequence[Rooted], token: bytes, time: datetime, ex
             chain.chain,
         )
         tx.run("UPDATE archive_volume SET stamp = ? WHERE id = ?", stamp, chain.volume)
+    tx.announce(TOPIC, stamp)
     return True
 
 
@@ -334,21 +336,23 @@ def renew(tx: Tx, old: Iterable[Stamp], token: bytes, time: datetime, expires: d
     for place, each in enumerate(listed):
         tx.run("UPDATE archive_stamp SET next = ?, place = ? WHERE id = ?", stamp, place, each.id)
         tx.run("UPDATE archive_volume SET stamp = ? WHERE stamp = ?", stamp, each.id)
+    tx.announce(TOPIC, stamp)
     return True
 
 
 # -- renewal of hash trees ----------------------------------------------------------------------------------------
 
 
-def to_rehash(tx: Tx, algorithm: str) -> Volume | None:
-    """The first stamped volume whose last chain is of another algorithm, or is hashed but for a part."""
+def to_rehash(tx: Tx, algorithm: str, after: int = 0) -> Volume | None:
+    """The first stamped volume after a number whose last chain is of another algorithm, or hashed but for a part."""
     row = tx.row(
         f"SELECT {', '.join('v.' + name for name in _VOLUME.split(', '))} FROM archive_volume v"
         " JOIN archive_chain c ON c.volume = v.id"
         " AND c.chain = (SELECT max(chain) FROM archive_chain WHERE volume = v.id)"
-        " WHERE v.stamp IS NOT NULL AND (c.algorithm <> ? OR (c.stamp IS NULL AND"
+        " WHERE v.id > ? AND v.stamp IS NOT NULL AND (c.algorithm <> ? OR (c.stamp IS NULL AND"
         " (c.done < v.groups OR c.ends IS NOT v.stamp)))"
         " ORDER BY v.id LIMIT 1",
+        after,
         algorithm,
     )
     return Volume(*row) if row else None

@@ -30,8 +30,11 @@ class ArchiveCommands(Commands):
     @command
     async def archive_status(self) -> dict[str, Any]:
         """How far the archive is, what it rests on, and where tree heads are sent."""
-        found, sinks = await self._store.read(lambda tx: (archive.progress(tx), headsinks.states(tx)))
+        found, last, sinks = await self._store.read(
+            lambda tx: (archive.progress(tx), archive.last_stamped(tx), headsinks.states(tx))
+        )
         return {
+            "last": None if last is None else moment(last).isoformat(),
             "volumes": found.volumes,
             "groups": found.covered,
             "waiting": found.waiting,
@@ -49,12 +52,15 @@ class ArchiveCommands(Commands):
         return asdict(await self._archivist().archive(STEP))
 
     @command
-    async def archive_renew(self, algorithm: str = "") -> dict[str, Any]:
-        """Time-stamp renewal of everything, or with ``algorithm`` hash-tree renewal, for a while."""
+    async def archive_renew(self, algorithm: str = "", after: int = 0) -> dict[str, Any]:
+        """Time-stamp renewal of everything, or with ``algorithm`` hash-tree renewal, for a while.
+
+        ``more`` says to call again with the ``after`` of the answer.
+        """
         if not algorithm:
             done = await self._archivist().renew_stamps(force=True)
         elif algorithm in archives.ALGORITHMS:
-            done = await self._archivist().renew_trees(algorithm, STEP)
+            done = await self._archivist().renew_trees(algorithm, STEP, after)
         else:
             raise Refused(f"the hash must be one of {', '.join(archives.ALGORITHMS)}")
         if done.stamps:

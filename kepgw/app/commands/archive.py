@@ -264,6 +264,8 @@ def _steps(directory: Path, method: str, **arguments: Any) -> dict[str, Any]:
             total[name] += done[name]
         if not done["more"]:
             return total
+        if "algorithm" in arguments:
+            arguments["after"] = done["after"]
 
 
 def _tell_problems(done: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from softhsm import MODULE, SoftHsm
 
+from kepgw.app import doctor_archive
 from kepgw.app.commands.access import ask
 from kepgw.app.config import load
 from kepgw.app.doctor import examine, lifetime
@@ -364,3 +365,28 @@ def test_a_key_on_a_token(well, tmp_path, monkeypatch):
     pkcs11session.module_of(MODULE).forget()
     assert "NoSuchToken" in ills(well)["process certificate"].detail
     pkcs11session.module_of(MODULE).forget()
+
+
+def test_the_archive_and_the_places_for_heads(well, tmp_path):
+    assert ills(well) == {}
+    asked = {"groups": 3, "waiting": 2, "last": "2026-11-01T00:00:00+00:00", "sinks": []}
+    config = load(well)
+
+    def found(places=(), at=datetime(2026, 11, 10, tzinfo=UTC), **changes):
+        status = asked | {"protected_until": "2030-01-01T00:00:00+00:00", "sinks": list(places)} | changes
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(doctor_archive, "ask", lambda *_: status)
+            return [each for each in doctor_archive.examine_archive(config, at) if each.level != "ok"]
+
+    (late,) = found()
+    assert "2 records wait" in late.detail
+    assert found(at=datetime(2026, 11, 2, tzinfo=UTC)) == []
+    (near,) = found(waiting=0, protected_until="2026-12-01T00:00:00+00:00")
+    assert (near.level, "next certificate" in near.remedy) == ("warning", True)
+    (over,) = found(waiting=0, protected_until="2026-11-01T00:00:00+00:00")
+    assert over.level == "problem"
+    rewrite(well, head_folders=json.dumps([str(tmp_path)]))
+    config = load(well)
+    place = {"name": f"folder {tmp_path}", "error": "No space left on device"}
+    (full,) = found([place, {"name": "folder /old", "error": "gone"}], waiting=0)
+    assert (full.what, "No space" in full.detail) == ("tree heads", True)

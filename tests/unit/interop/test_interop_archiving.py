@@ -1,5 +1,6 @@
 """The archive: everything new under one stamp, renewed in both ways, verified by us and by openssl."""
 
+import asyncio
 import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -416,3 +417,75 @@ async def test_volumes_are_bounded(lab, monkeypatch):
     assert lab.verify().good
     for seq in (1, 4, 5, 12):
         lab.proves(seq)
+
+
+async def test_a_renewal_leaves_out_a_volume_that_does_not_hold_and_goes_on(lab):
+    for number in (1, 2):
+        lab.message(number)
+        await lab.archivist().archive()
+    lab.store.write_now(lambda tx: tx.run("UPDATE archive_chain SET root = zeroblob(32) WHERE volume = 1"))
+    done = await lab.archivist().renew_trees("sha512")
+    assert (done.groups, done.stamps, done.unsound) == (3, 1, 1)
+    assert done.problems[0].startswith("volume 1: chain 0")
+    record, _ = lab.proves(4)
+    assert len(ers_der.read(record).chains) == 2
+
+
+class News:
+    """Waits for archive time stamps."""
+
+    def __init__(self, store):
+        self.event = asyncio.Event()
+        store.subscribe(lambda change: self.event.set() if change.topic == archive.TOPIC else None)
+
+    async def wait(self):
+        await asyncio.wait_for(self.event.wait(), 20)
+        self.event.clear()
+
+
+async def scheduled(lab, monkeypatch, **settings):
+    """An archivist at work that looks at the clock all the time."""
+    monkeypatch.setattr(archiving, "RETRY_FIRST", 0.01)
+    monkeypatch.setattr(archiving, "RETRY_MAX", 0.01)
+    monkeypatch.setattr(archiving, "SHORTEST_SLEEP", 0.01)
+    monkeypatch.setattr(archiving, "LONGEST_SLEEP", 0.01)
+    archivist = lab.archivist(**settings)
+    await archivist.start()
+    return archivist
+
+
+async def test_the_schedule(lab, monkeypatch):
+    news = News(lab.store)
+    lab.message(1)
+    lab.down = True
+    archivist = await scheduled(lab, monkeypatch, every=timedelta(days=1))
+    lab.message(2)
+    lab.down = False  # tried again by itself
+    await news.wait()
+    while lab.verify().waiting:  # both messages: in one volume or two
+        await news.wait()
+    stamps = len(lab.stamps)
+    lab.message(3)
+    lab.now += timedelta(hours=23)
+    looked = await lab.store.read(archive.progress)
+    assert (looked.waiting, len(lab.stamps)) == (3, stamps), "not due yet"
+    lab.now += timedelta(hours=2)
+    await news.wait()
+    assert lab.verify().waiting == 0
+    await archivist.stop()
+
+
+async def test_stamps_are_renewed_before_they_age_by_themselves(lab, monkeypatch):
+    news = News(lab.store)
+    lab.message(1)
+    archivist = await scheduled(lab, monkeypatch, renew_before=timedelta(days=90))
+    await news.wait()
+    lab.now += timedelta(days=5 * 365 - 100)
+    lab.new_authority()
+    assert lab.verify().stamps == 1
+    lab.now += timedelta(days=20)
+    await news.wait()
+    assert lab.verify().stamps == 2
+    record, _ = lab.proves(1)
+    assert [len(chain) for chain in ers_der.read(record).chains] == [2]
+    await archivist.stop()
