@@ -138,12 +138,16 @@ class Archivist:
     async def _stamp_roots(self, chains: Sequence[Chain], done: Done) -> None:
         """One stamp over the roots of hashed chains, in one commit."""
         rooted = [Rooted(each, (await self._store.read(partial(volume_tree, chain=each))).tree.root) for each in chains]
-        tree = HashTree([[each.root] for each in rooted], rooted[0].chain.algorithm)
-        token = await self._workshop.time_stamp(tree.root)
-        made, expires = stamped(token)
+        token, made, expires = await self._stamp([each.root for each in rooted], rooted[0].chain.algorithm)
         if not await self._store.write(lambda tx: archive.put_stamp(tx, rooted, token, made, expires)):
             raise StoreError("the archive was changed while its stamp was made")
         done.stamps += 1
+
+    async def _stamp(self, leaves: Sequence[bytes], algorithm: str) -> tuple[bytes, datetime, datetime]:
+        """A token over the root of a tree of single digests, its time, and when its authority's certificate ends."""
+        tree = await asyncio.to_thread(HashTree, [[each] for each in leaves], algorithm)
+        token = await self._workshop.time_stamp(tree.root)
+        return token, *await asyncio.to_thread(stamped, token)
 
     # -- renewal (RFC 4998 5.2) -----------------------------------------------------------------------------------
 
@@ -162,8 +166,7 @@ class Archivist:
         return done
 
     async def _renew(self, old: list[Stamp], done: Done, *, force: bool) -> None:
-        token = await self._workshop.time_stamp(HashTree([[each.hash] for each in old], old[0].algorithm).root)
-        made, expires = stamped(token)
+        token, made, expires = await self._stamp([each.hash for each in old], old[0].algorithm)
         ends = moment(min(each.expires for each in old))
         if not force and expires <= ends:
             _log.warning("the archive needs a stamp that holds beyond %s; the authority has none yet", ends.date())
