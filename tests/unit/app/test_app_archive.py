@@ -9,7 +9,7 @@ import pytest
 
 from kepgw.app.config import load
 from kepgw.message.rendering import render
-from kepgw.store import messages
+from kepgw.store import messages, tasks
 from kepgw.store.accounts import account_by_address
 from kepgw.store.engine import Store
 from kepgw.store.ids import month_of
@@ -210,10 +210,10 @@ def test_holds_and_retention_stand_against_a_deletion(kepgw, folder, fill):
 
 def test_a_message_under_way_stays(kepgw, folder, fill):
     fill(message(1))
-    connection = sqlite3.connect(folder / "kepgw.sqlite")
-    connection.execute("INSERT INTO task VALUES (1, 'relay', 200305, 100, 100, NULL, 'x', 0, NULL, 0, '{}', '', 0)")
-    connection.commit()
-    connection.close()
+    store = Store.open(load(folder).store_path)
+    waiting = tasks.Task(tasks.Kind.RELAY, 200305, 100, 100, "hs91.kep.tr", OLD, {}, OLD)
+    store.write_now(lambda tx: tasks.add(tx, waiting))
+    store.close()
     assert "still under way: message 100" in kepgw("archive", "delete", folder, *DELETE).out
     assert "0 messages deleted" in kepgw("archive", "delete", folder, *DELETE, "--execute").err
 
