@@ -73,7 +73,7 @@ class Record:
 
 class Deleted(NamedTuple):
     """A document that a deletion took away. ``kind`` is evidence, receipt, dispatch or original; ``seq`` that of its
-    evidence, 0 for an original; ``digest`` the SHA-256 of its octets, ``size`` how many they were.
+    evidence, 0 where none stands for it alone; ``digest`` the SHA-256 of its octets, ``size`` how many they were.
     """
 
     kind: str

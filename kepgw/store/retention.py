@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from kepgw.errors import StoreError
 from kepgw.evidence.ledger import Deleted, Deletion
 from kepgw.store import ledger
-from kepgw.store.archivedocuments import Kind, digest, documents_of
+from kepgw.store.archivedocuments import Document, Kind, digest, documents_of
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros, moment
 from kepgw.store.mailboxes import raise_modseq
@@ -126,7 +126,7 @@ def candidates(
         last = max(t0, newest or 0)  # an evidence of a peer may speak of an earlier time than our own T0
         if last >= micros(before):
             continue
-        refusal = "hold" if held else "waiting" if waiting else ""
+        refusal = "hold" if held else "waiting" if waiting or not count else ""
         if not refusal and kept_until(moment(last), years) > at:
             refusal = "retention"
         found.append(Candidate(month, number, sender, last, count, size, refusal))
@@ -199,17 +199,24 @@ def documents(tx: Tx, month: int, message: int) -> tuple[Deleted, ...]:
 
     Raises StoreError when one is not what was recorded: a deletion never covers up damage.
     """
-    found: list[Deleted] = []
+    found: list[tuple[int, Document]] = []
     for (seq,) in tx.rows("SELECT seq FROM evidence WHERE month = ? AND message = ? ORDER BY seq", month, message):
-        for each in documents_of(tx, seq):
-            (row,) = ledger.records(tx, seq - 1, seq)
-            if row.record is None or row.record.leaf() != ledger.node(tx, 0, seq - 1):
-                raise StoreError(f"record {seq} is not what was recorded; run kepgw ledger verify")
-            taken = digest(tx, each, ["sha256"])
-            found.append(
-                Deleted(str(each.kind), 0 if each.kind == Kind.ORIGINAL else seq, taken.digests["sha256"], taken.size)
-            )
-    return tuple(found)
+        (row,) = ledger.records(tx, seq - 1, seq)
+        if row.record is None or row.record.leaf() != ledger.node(tx, 0, seq - 1):
+            raise StoreError(f"record {seq} is not what was recorded; run kepgw ledger verify")
+        found += [(0 if each.kind == Kind.ORIGINAL else seq, each) for each in documents_of(tx, seq)]
+    named = {each for _, each in found}
+    for table, owner, kind in (("message", "id", Kind.ORIGINAL), ("dispatch", "message", Kind.DISPATCH)):
+        sql = f"SELECT content FROM {table} WHERE month = ? AND {owner} = ? AND content IS NOT NULL ORDER BY id"
+        others = (Document(kind, month, content) for (content,) in tx.rows(sql, month, message))
+        found += [
+            (0, each) for each in others if each not in named
+        ]  # no evidence stands for it: it is told all the same
+    deleted = []
+    for seq, each in found:
+        taken = digest(tx, each, ["sha256"])
+        deleted.append(Deleted(str(each.kind), seq, taken.digests["sha256"], taken.size))
+    return tuple(deleted)
 
 
 class Order(NamedTuple):
