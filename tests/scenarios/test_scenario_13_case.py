@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from laboratory import compose
+from laboratory import KEPGW, compose, run
 from story import ACCEPTED, DELIVERED, READ, RELAYED, receipts
 
 
@@ -115,3 +115,43 @@ def test_revocation_lists_of_every_signer_are_there(story):
         "certificate",
         "crl",
     }
+
+
+@pytest.mark.parametrize("end", ["out", "in"])
+def test_kepgw_verify_says_what_is_proved(story, end):
+    folder, _ = story
+    done = run(*KEPGW, "verify", folder / f"{end}.zip", "--trust", folder / "root.pem", "--json")
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["status"] == "good"
+    states = {each["recipient"].partition("@")[0]: each["state"] for each in result["case"]["recipients"]}
+    own = {"out": {"mehmet": "delivered", "gizli": "delivered"}, "in": {"mehmet": "accepted"}}
+    assert states == {"veli": "read", "yok": "refused", **own[end]}
+    assert all(each["trusted"] for each in result["case"]["recipients"])
+    # an incoming case knows of those at the other provider only that they were accepted
+    missing = {each["recipient"].partition("@")[0]: each["missing"] for each in result["case"]["recipients"]}
+    assert missing == {name: [40] if state == "accepted" else [] for name, state in states.items()}
+    checks = list(leaves(result["tree"]))
+    for name in ("digest", "inclusion", "record", "head-signer", "original", "manifest"):
+        assert {each["verdict"] for each in checks if each["name"] == name} <= {"ok"}, name
+    # the lists of the own authorities travel along; those of the other provider nobody has published
+    domain = {"out": "hs90", "in": "hs91"}[end]
+    lists = [each for each in checks if each["name"].endswith("revocation") and domain in each["facts"]["name"]]
+    assert lists
+    assert {each["verdict"] for each in lists} == {"ok"}
+
+
+def test_kepgw_verify_in_turkish_and_with_nobody_to_trust(story):
+    folder, _ = story
+    case, roots = folder / "out.zip", folder / "root.pem"
+    told = re.sub(r"[\s│├└─]+", " ", run(*KEPGW, "verify", case, "--trust", roots, "--lang", "tr").stdout.decode())
+    assert "posta kutusuna teslim edildi. Okunduğu kanıtlanmıyor." in told
+    assert "Kanıtlanan: alıcı iletiyi" in told
+    assert run(*KEPGW, "verify", case, check=False).returncode == 3
+
+
+def leaves(node):
+    for each in node["checks"]:
+        if each["kind"] == "check":
+            yield each
+        else:
+            yield from leaves(each)

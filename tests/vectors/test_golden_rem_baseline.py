@@ -91,6 +91,9 @@ def test_everything_holds(name):
     assert judged.stamp.time == token.time
     assert 0 <= (token.time - judged.evidence.event_time).total_seconds() < 86_400 * 30
     assert judged.time == token.time  # the chain was judged at genTime
+    whole = tree.of_message(judgement, name)
+    assert whole.status == "good"
+    assert [each.indication for each in whole.branches() if each.is_signature] == ["TOTAL-PASSED"] * 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,6 +125,8 @@ def test_another_root_is_not_enough(name):
         "evidence-chain",
         "evidence-stamp",
     }
+    nobody = tree.of_message(judge_message(octets_of(name), ()), name)
+    assert nobody.status == "indeterminate"
     alone = judge_message(octets_of(name), anchors("REM-ROOT-CA.crt"))
     assert failed(each for _, each in alone.every()) == {"evidence-stamp"}
 
