@@ -83,6 +83,8 @@ class Node:
             start = re.search(rf"^\[+{table}\]+", text, re.MULTILINE)
             assert start, name
             written = json.dumps(value)
+            if isinstance(value, dict):  # an inline table of TOML
+                written = f"{{ {', '.join(f'{json.dumps(each)} = {json.dumps(of)}' for each, of in value.items())} }}"
             changed, count = re.subn(
                 rf"^{key} = [^#\n]*", f"{key} = {written} ", text[start.end() :], count=1, flags=re.MULTILINE
             )
@@ -321,7 +323,9 @@ def evidences(octets: bytes) -> list[tuple[str, bytes]]:
 
 
 def event_of(xml: bytes) -> str:
-    """``Element/Event`` of an evidence."""
+    """``Element/Event`` of an evidence of TS 102 640-2, the event's name of one of EN 319 522-3."""
+    if found := re.search(rb"ERDSEventId>[^<]*/(\w+)<", xml):
+        return found[1].decode()
     root = re.search(rb"<(?:\w+:)?(\w+) ", xml.split(b"?>", 1)[-1])
     event = re.search(rb"EventCode>[^<]*#(\w+)<", xml)
     return f"{root[1].decode() if root else '?'}/{event[1].decode() if event else '?'}"

@@ -202,7 +202,7 @@ class Consignment(Arrival):
         ours = [each.ordinal for each in transaction.recipients if each.provider == self._peers.own_domain]
         for code, group, why in ((KepCode.ILETILDI, taken, ()), (KepCode.ILETILMEDI, refused, reasons)):
             ordinals = [each.ordinal for each, _ in group]
-            for about in profile.scopes(ordinals, ours, len(transaction.recipients)) if ordinals else []:
+            for about in profile.scopes(ordinals, ours) if ordinals else []:
                 order = Order(code, self._new_id(), self._at, about, why)
                 order_evidence(tx, transaction.message, transaction.dispatch, order, self._at)
 

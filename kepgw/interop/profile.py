@@ -40,8 +40,8 @@ class Profile(Protocol):
     def form(self, header: bytes, size: int, remmd_id: str) -> Form:
         """What stands in the dispatch for an original of ``size`` octets with this header block. Raises Refusal."""
 
-    def scopes(self, group: Sequence[int], ours: Sequence[int], named: int) -> list[About]:
-        """The evidence 20 or 21 for ``group`` out of ``ours`` out of all ``named`` recipients: what each speaks of."""
+    def scopes(self, group: Sequence[int], ours: Sequence[int]) -> list[About]:
+        """The evidence 20 or 21 for ``group``, those alike among ``ours``: of whom each speaks."""
 
     def evidence(self, case: Case, order: Order, certificate: bytes | None) -> Evidence:
         """The evidence that ``order`` asks for; ``certificate`` (DER) is that of its signer to be."""

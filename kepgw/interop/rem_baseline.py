@@ -94,9 +94,9 @@ class RemBaseline:
         """The original with our Message-ID, its own in REM-UAMessageIdentifier (EN 319 532-4 C.22). Raises Refusal."""
         return form.rem_baseline(header, size, f"<{remmd_id}>")
 
-    def scopes(self, group: Sequence[int], ours: Sequence[int], named: int) -> list[About]:
-        """One evidence a dispatch and provider, with its recipients listed unless it is about all (532-4 C.3)."""
-        return [() if len(group) == named else tuple(group)]
+    def scopes(self, group: Sequence[int], ours: Sequence[int]) -> list[About]:
+        """One evidence a dispatch and provider, with its recipients listed (EN 319 532-4 C.3)."""
+        return [tuple(group)]
 
     def evidence(self, case: Case, order: Order, certificate: bytes | None) -> Evidence:
         """The evidence that ``order`` asks for, with the reason that a positive event has (table C.27)."""
@@ -104,8 +104,8 @@ class RemBaseline:
         event = erds_event(rule.element, rule.event)
         assert event is not None
         one = (order.about or (1,))[0] if event.letter[0] in "CDE" else None  # I09: exactly one there, none elsewhere
-        several = order.about if event.letter[0] == "B" and len(order.about) < len(case.recipients) else ()
-        handed_over = event is ErdsEvent.CONTENT_HANDOVER  # I12 shall be there
+        several = order.about if event.letter[0] == "B" else ()  # listed even when they are all, as in the examples
+        read = one if event is ErdsEvent.CONTENT_HANDOVER else None  # by a user of ours: I12 shall be there
         return en319522.with_reason(
             Evidence(
                 element=rule.element,
@@ -117,7 +117,7 @@ class RemBaseline:
                 submission_time=case.t0,  # table C.18: T0, copied into all later evidence
                 sender=self._own(case.sender, assured=True) if case.own_sender else case.sender,
                 recipients=tuple(
-                    self._own(each, assured=handed_over and ordinal == one) if ordinal in case.here else each
+                    self._own(each, assured=read == ordinal) if ordinal in case.here or read == ordinal else each
                     for ordinal, each in enumerate(case.recipients, 1)
                 ),
                 message=MessageDetails(case.subject, case.ua_message_id, case.remmd_id, "sha256", case.digest),
@@ -125,7 +125,7 @@ class RemBaseline:
                 refers_to=one,
                 refers_to_several=several,
                 sender_authentication=case.authentication,
-                recipient_authentication=Authentication(order.event_time, "Basic") if handed_over else None,
+                recipient_authentication=Authentication(order.event_time, "Basic") if read else None,
                 external=_external(case) if event.letter[0] == "B" else None,
                 version=ERDS_VERSION,
             )
@@ -153,7 +153,7 @@ class RemBaseline:
         return begin(
             outer,
             case.tr_headers,  # again under the signature: these are the ones to trust
-            introduce_dispatch(self.identity, case),
+            introduce_dispatch(self.identity, case, changed=True),
             OriginalPart(case.size, case.eight_bit),
             [(f"{evidence_10.erds_event}.xml", xml)],
             seed=seed(case, evidence_10.identifier),
@@ -182,7 +182,12 @@ class RemBaseline:
         return begin(
             outer,
             [],
-            introduce_receipt(self.identity, made, {language: render(made, language)[0] for language in LANGUAGES}),
+            introduce_receipt(
+                self.identity,
+                made,
+                {language: render(made, language)[0] for language in LANGUAGES},
+                changed=event is ErdsEvent.SUBMISSION_ACCEPTANCE,  # the sender must be told too
+            ),
             None,
             [(f"{event}.xml", xml)],
             seed=seed(case, made.identifier),

@@ -56,7 +56,7 @@ class TrKep:
         """The original, untouched."""
         return form.tr_kep(size)
 
-    def scopes(self, group: Sequence[int], ours: Sequence[int], named: int) -> list[About]:
+    def scopes(self, group: Sequence[int], ours: Sequence[int]) -> list[About]:
         """One evidence when all of our recipients are alike, else one for each: B.1 has room for one index."""
         return [()] if len(group) == len(ours) else [(each,) for each in group]
 

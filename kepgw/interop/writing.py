@@ -19,8 +19,8 @@ UNDISCLOSED: Final = "undisclosed-recipients:;"  # RFC 5322 3.4: an empty group
 ISTANBUL: Final = ZoneInfo("Europe/Istanbul")
 
 
-def introduce_dispatch(identity: Identity, case: Case) -> tuple[str, str]:
-    """The introduction of a dispatch, as text and html."""
+def introduce_dispatch(identity: Identity, case: Case, *, changed: bool = False) -> tuple[str, str]:
+    """The introduction of a dispatch, as text and html; ``changed`` as in ``dispatch_introduction``."""
     return dispatch_introduction(
         case.sender.address,
         [each.address for each in case.recipients],
@@ -30,13 +30,22 @@ def introduce_dispatch(identity: Identity, case: Case) -> tuple[str, str]:
         identity.name,
         identity.development,
         signature=_signature(case),
+        changed=changed,
     )
 
 
-def introduce_receipt(identity: Identity, made: Evidence, titles: Mapping[Language, str]) -> tuple[str, str]:
+def introduce_receipt(
+    identity: Identity, made: Evidence, titles: Mapping[Language, str], *, changed: bool = False
+) -> tuple[str, str]:
     """The introduction of a receipt, as text and html: the readable evidence under a title in each language."""
-    turkish, english = ((titles[language], _rows(made, language)) for language in LANGUAGES)
+    turkish, english = (
+        (titles[language], [*_rows(made, language), *(_change(language) if changed else [])]) for language in LANGUAGES
+    )
     return receipt_introduction(turkish, english, identity.development)
+
+
+def _change(language: Language) -> list[tuple[str, str]]:
+    return [(text("introduction-change", language), text("introduction-changed-message-id", language))]
 
 
 def _signature(case: Case) -> Mapping[Language, str] | None:

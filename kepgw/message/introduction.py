@@ -61,10 +61,13 @@ def dispatch_introduction(
     provider_name: str,
     development: bool,
     signature: Mapping[Language, str] | None = None,
+    *,
+    changed: bool = False,
 ) -> tuple[str, str]:
     """Text and html for a dispatch. The first 50 recipients are shown, the rest counted; ``submitted`` is aware UTC.
 
     ``signature`` is what is known of the sender's own signature, in each language; without it there is no such line.
+    ``changed`` tells that the Message-ID of the original is not the sender's (EN 319 532-3 6.3: it must be said).
     """
     shown = [clean(recipient) for recipient in recipients[:MAX_SHOWN]]
     more = len(recipients) - len(shown)
@@ -80,6 +83,7 @@ def dispatch_introduction(
             ("introduction-identifier", clean(remmd_id)),
             ("introduction-provider", clean(provider_name)),
             *((("introduction-signature", clean(signature[language])),) if signature else ()),
+            *((("introduction-change", text("introduction-changed-message-id", language)),) if changed else ()),
         )
         sections.append(
             _Section(

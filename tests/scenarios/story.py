@@ -12,6 +12,13 @@ UNREACHED = "RelayREMMDFailure/DeliveryExpiration"  # 31
 DELIVERED = "DeliveryNonDeliveryToRecipient/Delivery"  # 40
 READ = "RetrievalNonRetrievalByRecipient/Retrieval"  # 60
 NOT_READ = "RetrievalNonRetrievalByRecipient/NonRetrievalExpiration"  # 61
+# the same in EN 319 522-1
+REM_ACCEPTED = "SubmissionAcceptance"
+REM_RELAYED = "RelayAcceptance"
+REM_NOT_RELAYED = "RelayRejection"
+REM_UNREACHED = "RelayFailure"
+REM_DELIVERED = "ContentConsignment"
+REM_READ = "ContentHandover"
 
 
 def receipts(node: Node, address: str, count: int, judges: Judges, about: str = "") -> Counter[str]:
