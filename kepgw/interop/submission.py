@@ -23,8 +23,8 @@ from kepgw.interop.signatures import Found, SignatureDesk
 from kepgw.interop.work import new_identifier, order_evidence
 from kepgw.journey.states import State
 from kepgw.message.decoded import content_octets
-from kepgw.message.form import tr_kep
-from kepgw.message.headers import MAX_HEADER, every, fields, split
+from kepgw.message.form import Form, tr_kep
+from kepgw.message.headers import MAX_HEADER, Octets, every, fields, split
 from kepgw.message.original import Original, inspect
 from kepgw.message.rendering import Rendered, render
 from kepgw.message.words import unfold
@@ -140,9 +140,7 @@ class SubmissionCounter:
             found, problem = await self._signatures.examine(submission.spool.view(), t0, submission.operator.login)
             looked = replace(looked, signature=found, problem=problem)
         problem = looked.problem
-        small = submission.checked.size <= SMALL
-        plan = self._plan(submission, looked) if small else await asyncio.to_thread(self._plan, submission, looked)
-        entry = _Entry(self, submission, looked, t0, plan)
+        entry = _Entry(self, submission, looked, t0, await self._plan(submission, looked))
         if problem is None:
             try:
                 return await self._store.write(entry.accept)
@@ -152,7 +150,7 @@ class SubmissionCounter:
             await self._store.write(lambda tx: entry.refuse(tx, problem))
         raise problem
 
-    def _plan(self, submission: Submission, looked: _Looked) -> tuple[_Planned, ...]:
+    async def _plan(self, submission: Submission, looked: _Looked) -> tuple[_Planned, ...]:
         """The transactions of a message: one a profile for those named in it, one for each blind recipient.
 
         The last is for those who are refused. A dispatch has one form and one evidence 10, so one profile (ADR 18).
@@ -167,7 +165,7 @@ class SubmissionCounter:
         plan = []
         for recipients, blind, profile in sorted(planned, key=lambda one: (not one[0], one[1])):
             identifier = new_identifier("remmd", self._peers.own_domain)
-            digest = _form_digest(self._profiles[profile], submission, identifier)
+            digest = await _form_digest(self._profiles[profile], submission, identifier)
             plan.append(_Planned(recipients, blind, profile, identifier, digest))
         return tuple(plan)
 
@@ -179,7 +177,7 @@ class SubmissionCounter:
         return self._profiles.toward(None if owner == self._peers.own_domain else self._peers.card(owner))
 
 
-def _form_digest(profile: Profile, submission: Submission, remmd_id: str) -> bytes:
+async def _form_digest(profile: Profile, submission: Submission, remmd_id: str) -> bytes:
     """The SHA-256 of what ``profile`` seals; of what is refused for its very header, that of the octets."""
     octets, checked = submission.spool.view(), submission.checked
     header_end, _ = split(octets)
@@ -189,6 +187,10 @@ def _form_digest(profile: Profile, submission: Submission, remmd_id: str) -> byt
         return checked.sha256
     if form == tr_kep(checked.size):
         return checked.sha256
+    return _digest(form, octets) if checked.size <= SMALL else await asyncio.to_thread(_digest, form, octets)
+
+
+def _digest(form: Form, octets: Octets) -> bytes:
     digest = hashlib.sha256()
     for chunk in form.chunks(octets):
         digest.update(chunk)
