@@ -1,7 +1,7 @@
 """The profile ``rem-baseline``: evidence of EN 319 522-3 and messages of EN 319 532-3, by Annex C of EN 319 532-4.
 
 Pure: data in, unsigned octets out. The structure is that of the example messages published with EN 319 532-4; where we
-depart from them, ADR 18 says why.
+depart from them, ADR 20 says why.
 """
 
 from base64 import b64encode

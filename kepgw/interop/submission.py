@@ -17,14 +17,14 @@ from kepgw.interop.case import Order
 from kepgw.interop.desk import Submission
 from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.peers import Peers
-from kepgw.interop.profile import Profile, Profiles
+from kepgw.interop.planning import SMALL, Planned, plan
+from kepgw.interop.profile import Profiles
 from kepgw.interop.settings import Policy
 from kepgw.interop.signatures import Found, SignatureDesk
 from kepgw.interop.work import new_identifier, order_evidence
 from kepgw.journey.states import State
 from kepgw.message.decoded import content_octets
-from kepgw.message.form import Form, tr_kep
-from kepgw.message.headers import MAX_HEADER, Octets, every, fields, split
+from kepgw.message.headers import every, fields, split
 from kepgw.message.original import Original, inspect
 from kepgw.message.rendering import Rendered, render
 from kepgw.message.words import unfold
@@ -51,7 +51,6 @@ from kepgw.trust.useranchors import UserAnchors
 
 BASIC: Final = "Basic"  # TS 102 640-2 AuthMethod: a password over TLS
 MAX_DETAILS: Final = 2000  # characters of a reason's details
-SMALL: Final = 8 * 1024  # octets that are looked at on the event loop: the worst of them take a few milliseconds
 MAX_HEADER_VALUE: Final = 64 * 1024  # octets of To or Cc repeated in the dispatch
 
 
@@ -65,17 +64,6 @@ class _Looked:
     to: str
     cc: str
     signature: Found | None = None  # None: not looked at
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A transaction to be: its identifier and what its profile seals are known before the commit."""
-
-    recipients: tuple[str, ...]
-    blind: bool
-    profile: str
-    remmd_id: str
-    digest: bytes
 
 
 class SubmissionCounter:
@@ -140,7 +128,8 @@ class SubmissionCounter:
             found, problem = await self._signatures.examine(submission.spool.view(), t0, submission.operator.login)
             looked = replace(looked, signature=found, problem=problem)
         problem = looked.problem
-        entry = _Entry(self, submission, looked, t0, await self._plan(submission, looked))
+        planned = await plan(self._peers, self._profiles, submission, looked.original)
+        entry = _Entry(self, submission, looked, t0, planned)
         if problem is None:
             try:
                 return await self._store.write(entry.accept)
@@ -149,52 +138,6 @@ class SubmissionCounter:
         if problem.rule.code >= 500:  # a lasting refusal is proved by evidence 11; a passing one is tried again
             await self._store.write(lambda tx: entry.refuse(tx, problem))
         raise problem
-
-    async def _plan(self, submission: Submission, looked: _Looked) -> tuple[_Planned, ...]:
-        """The transactions of a message: one a profile for those named in it, one for each blind recipient.
-
-        The last is for those who are refused. A dispatch has one form and one evidence 10, so one profile (ADR 18).
-        """
-        original = looked.original
-        named = {*original.to, *original.cc} if original else set()
-        groups: dict[tuple[str, str], list[str]] = {}
-        for address in dict.fromkeys(submission.recipients):
-            groups.setdefault((self._profile(address), "" if address in named else address), []).append(address)
-        planned = [(tuple(group), bool(blind), profile) for (profile, blind), group in groups.items()]
-        planned.append(((), False, self._profiles.local))
-        plan = []
-        for recipients, blind, profile in sorted(planned, key=lambda one: (not one[0], one[1])):
-            identifier = new_identifier("remmd", self._peers.own_domain)
-            digest = await _form_digest(self._profiles[profile], submission, identifier)
-            plan.append(_Planned(recipients, blind, profile, identifier, digest))
-        return tuple(plan)
-
-    def _profile(self, address: str) -> str:
-        try:
-            owner = self._peers.owner(address)
-        except Refusal:  # said where it counts, in the commit
-            return self._profiles.local
-        return self._profiles.toward(None if owner == self._peers.own_domain else self._peers.card(owner))
-
-
-async def _form_digest(profile: Profile, submission: Submission, remmd_id: str) -> bytes:
-    """The SHA-256 of what ``profile`` seals; of what is refused for its very header, that of the octets."""
-    octets, checked = submission.spool.view(), submission.checked
-    header_end, _ = split(octets)
-    try:
-        form = profile.form(bytes(octets[: min(header_end, MAX_HEADER)]), checked.size, remmd_id)
-    except Refusal:
-        return checked.sha256
-    if form == tr_kep(checked.size):
-        return checked.sha256
-    return _digest(form, octets) if checked.size <= SMALL else await asyncio.to_thread(_digest, form, octets)
-
-
-def _digest(form: Form, octets: Octets) -> bytes:
-    digest = hashlib.sha256()
-    for chunk in form.chunks(octets):
-        digest.update(chunk)
-    return digest.digest()
 
 
 async def _look(submission: Submission, policy: Policy) -> _Looked:
@@ -246,9 +189,9 @@ class _Entry:
         submission: Submission,
         looked: _Looked,
         t0: datetime,
-        plan: tuple[_Planned, ...],
+        planned: tuple[Planned, ...],
     ) -> None:
-        *self._plan, self._refusal = plan
+        *self._planned, self._refusal = planned
         self._counter = counter
         self._submission = submission
         self._looked = looked
@@ -278,7 +221,7 @@ class _Entry:
         claim(tx, scope, key, self._month, self._id, mark)
         message = self._message(ACCEPTED)
         self._store_original(tx, message)
-        identifiers = [self._dispatch(tx, message, planned) for planned in self._plan]
+        identifiers = [self._dispatch(tx, message, planned) for planned in self._planned]
         if submission.refused:
             self._refused(tx, message, [(address, refusal) for address, refusal in submission.refused])
         audit(tx, self._t0, submission.operator.login, "submitted", identifiers[0], submission.remote)
@@ -354,7 +297,7 @@ class _Entry:
         sent = Standard(self._submission.operator.account, SENT)
         deliver(tx, sent, self._content, size=size, kind="original", at=self._t0, flags=["\\Seen"], message=message.id)
 
-    def _dispatch(self, tx: Tx, message: Message, planned: _Planned) -> str:
+    def _dispatch(self, tx: Tx, message: Message, planned: Planned) -> str:
         recipients = [self._recipient(tx, ordinal, address) for ordinal, address in enumerate(planned.recipients, 1)]
         dispatch = self._new_dispatch(message, ACCEPTED, planned)
         insert_dispatch(tx, dispatch, recipients, self._t0)
@@ -362,7 +305,7 @@ class _Entry:
         add(tx, Task(Kind.ISSUE, self._month, message.id, dispatch.id, SIGN, self._t0, {}, self._t0))
         return dispatch.remmd_id
 
-    def _new_dispatch(self, message: Message, state: str, planned: _Planned) -> Dispatch:
+    def _new_dispatch(self, message: Message, state: str, planned: Planned) -> Dispatch:
         return Dispatch(
             month=self._month,
             id=new_id(self._t0),

@@ -121,7 +121,7 @@ async def test_each_direction_in_the_profile_that_the_other_takes(houses):
 
 
 async def test_one_message_to_peers_of_both_profiles_and_to_users_here(houses):
-    """A dispatch has one form and one evidence 10: one a profile, each naming its own recipients (ADR 18)."""
+    """A dispatch has one form and one evidence 10: one a profile, each naming its own recipients (ADR 20)."""
     house = houses[HS90]
     await house.know(HS91, profiles=("rem-baseline",))
     ali, _ = house.account("ali"), house.account("ece")
