@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(provider.init)
 app.command()(provider.serve)
+app.command()(provider.reload)
 app.add_typer(account.app, name="account")
 app.add_typer(peer.app, name="peer")
 app.add_typer(message.app, name="message")

@@ -69,7 +69,7 @@ async def consistency(store: Store, old: str) -> dict[str, Any]:
 
 def alone(store: Store, config: Config) -> SignNow:
     """How a head is signed where no provider runs: in this process."""
-    from kepgw.app.provider import tools_of  # noqa: PLC0415  (only a command on a stopped provider needs it)
+    from kepgw.app.wiring import tools_of  # noqa: PLC0415  (only a command on a stopped provider needs it)
     from kepgw.interop.workshop import Bench  # noqa: PLC0415
 
     class Workshop:

@@ -12,54 +12,38 @@ from typing import Any
 
 import structlog
 
-from kepgw.accounts.guard import GuardSettings, LoginGuard
-from kepgw.accounts.rates import Rate
-from kepgw.app import archives
+from kepgw.app import archives, logs
 from kepgw.app.admin import Admin
 from kepgw.app.administration.base import Surroundings
-from kepgw.app.config import Config
+from kepgw.app.config import Config, load
 from kepgw.app.control import ControlServer
-from kepgw.app.doctor_malware import scanners_of
 from kepgw.app.expiry import ends_of
 from kepgw.app.expirywatch import ExpiryWatch
+from kepgw.app.front import GRACE, Front
 from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
 from kepgw.app.metrics import Metrics, Sources
-from kepgw.app.profiles import identity_of, profiles_of
-from kepgw.app.stamping import stamping_of
-from kepgw.app.watching import WatchedClient, WatchedRelay, WatchedSubmission
-from kepgw.errors import ConfigurationError, SigningUnavailable
-from kepgw.imap.server import ImapServer
-from kepgw.imap.session import Limits as ImapLimits
+from kepgw.app.reloading import compare
+from kepgw.app.watching import WatchedClient
+from kepgw.app.wiring import client_limits, relay_settings, tools_of
+from kepgw.errors import KepError, SigningUnavailable
 from kepgw.interop.archiving import Archivist
 from kepgw.interop.carrier import Carrier
 from kepgw.interop.duties import Duties
 from kepgw.interop.heads import HeadKeeper, HeadSettings
-from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.materials import MaterialKeeper
 from kepgw.interop.peers import Peers
-from kepgw.interop.reception import ReceptionCounter
-from kepgw.interop.settings import Policy, RelaySettings
-from kepgw.interop.submission import SubmissionCounter
-from kepgw.interop.workshop import Tools, Workshop
+from kepgw.interop.workshop import Workshop
 from kepgw.refusals import Refusal
 from kepgw.smtp.client import SmtpRelayClient
-from kepgw.smtp.limits import ClientLimits, Limits
-from kepgw.smtp.relay_in import RelayServer
-from kepgw.smtp.submission import SubmissionServer
 from kepgw.store import tasks
 from kepgw.store.accounts import Operator
 from kepgw.store.engine import Store
-from kepgw.store.login import Logins
 from kepgw.store.reading import MailRow
 from kepgw.trust import devpki
 from kepgw.trust.circuit import Waits
-from kepgw.trust.paths import load_anchors
-from kepgw.trust.tls import client_context, server_context
-from kepgw.trust.useranchors import UserAnchors
-from kepgw.web.health import HealthServer
+from kepgw.trust.tls import client_context
 
-GRACE = 10.0  # seconds that a stop may take
 LOCK_WAIT = 3.0  # seconds
 # The writer of the store and the event loop hand the interpreter to each other a hundred times a message; at the
 # default of 5 ms each hand-over may wait that long. Measured: 120 messages a second at 5 ms, 170 at 1 ms.
@@ -71,43 +55,6 @@ _log = structlog.get_logger("kepgw.provider")
 def now() -> datetime:
     """The clock of the provider."""
     return datetime.now(UTC)
-
-
-def tools_of(config: Config) -> Tools:
-    """What the signing processes need, from the configuration."""
-    return Tools(
-        identity=identity_of(config),
-        profiles=profiles_of(config),
-        process_keys=tuple(each.place for each in config.keys.process),
-        stamping=stamping_of(config),
-    )
-
-
-def malware_desk(config: Config) -> MalwareDesk:
-    """Who looks for malware, from the configuration."""
-    malware = config.malware
-    return MalwareDesk(scanners_of(config), seconds=malware.timeout, at_once=malware.at_once)
-
-
-def relay_settings(config: Config) -> RelaySettings:
-    """Windows and waits from the configuration."""
-    relay = config.relay
-    return RelaySettings(
-        window=timedelta(seconds=relay.window),
-        answer_window=timedelta(seconds=relay.answer_window),
-        delivery_window=timedelta(seconds=relay.delivery_window),
-        retrieval_window=(
-            timedelta(seconds=config.mailbox.retrieval_expiration_after)
-            if config.mailbox.retrieval_expiration
-            else None
-        ),
-        retry_first=timedelta(seconds=relay.retry_first),
-        retry_factor=relay.retry_factor,
-        retry_max=timedelta(seconds=relay.retry_max),
-        retry_jitter=relay.retry_jitter,
-        connections_per_peer=relay.connections_per_peer,
-        clock_bound=timedelta(seconds=config.stamping.clock_bound),
-    )
 
 
 class Provider:
@@ -174,7 +121,7 @@ class Provider:
         self.materials = materials_of(config, store, self.peers, workshop.certificates.keys, now, self._revoked)
         await self.materials.start()  # before anything is signed: what is revoked is barred first
         self._back.append(self.materials.stop)
-        client = WatchedClient(SmtpRelayClient(config.hostname, client_context(), _client_limits(config)), self.metrics)
+        client = WatchedClient(SmtpRelayClient(config.hostname, client_context(), client_limits(config)), self.metrics)
         self._back.append(client.close)
         self._duties = Duties(store, self.peers, workshop, client, relay_settings(config), now)
         stamping = config.stamping
@@ -197,70 +144,36 @@ class Provider:
         self._back.append(self.archivist.stop)
 
     async def _start_front(self) -> None:
-        config, listen = self.config, self.config.listen
-        leaf, *chain = config.keys.tls_certificates
-        tls = server_context(leaf, config.keys.tls_key, chain)
-        # users' clients may come with a certificate; a peer is known by the signature of its envelopes
-        users_tls = server_context(leaf, config.keys.tls_key, chain, listen.client_anchors)
-        policy = Policy(
-            content_octets=config.limits.content_octets,
-            etebligat=config.policy.etebligat == "accept",
-            signature=config.submission.require_signature,
-        )
-        users = UserAnchors(config.submission.trust_anchors)
-        malware = malware_desk(config)
-        submission = SubmissionCounter(
-            self.store, self.peers, policy, now, self.ready, profiles_of(config), users, malware
-        )
-        anchors = load_anchors(config.trust.anchors)
-        reception = ReceptionCounter(
+        self._servers = Front(
+            self.config,
             self.store,
             self.peers,
-            anchors,
-            relay_settings(config),
-            now,
-            self.ready,
-            profiles_of(config),
-            self.materials.revoked,
-            malware,
-        )
-        logins = Logins(self.store, config.limits.login_checks, LoginGuard(_guard_settings(config)))
-        shared: dict[str, Any] = {
-            "hostname": config.hostname,
-            "spool_folder": self._spool,
-            "limits": _limits(config),
-        }
-        submissions = SubmissionServer(WatchedSubmission(submission, self.metrics), logins, **shared)
-        relay = RelayServer(WatchedRelay(reception, self.metrics), **shared)
-        imap = ImapServer(
-            self.store,
-            logins,
+            self.materials,
             now=now,
-            spool=self._spool,
-            provider=config.provider.name,
-            limits=_imap_limits(config),
-            read_evidence=config.mailbox.read_evidence,
+            ready=self.ready,
             on_read=self._on_read,
+            metrics=self.metrics,
         )
-        sources = self._sources(
-            lambda: {
-                "submission": submissions.connections,
-                "relay": relay.connections,
-                "imap": imap.connections,
-            }
-        )
-        page = partial(self.metrics.page, sources)
-        health = HealthServer(self.status, listen.host, listen.http, page, config.metrics.clients)
-        watch = asyncio.create_task(self.metrics.watch_the_loop(), name="loop-lag")
-        self._front.append(partial(_cancel, watch))
-        self._front += [partial(submissions.stop, GRACE / 3), partial(relay.stop, GRACE / 3)]
-        self._front += [partial(imap.stop, 1.0), health.stop]
-        await _listen("relay", relay.start(listen.host, listen.relay, tls, False))
-        await _listen("submission", submissions.start(listen.host, listen.submission, users_tls, False))
-        await _listen("submissions", submissions.start(listen.host, listen.submissions, users_tls, True))
-        await _listen("imap", imap.start(listen.host, listen.imap, None, users_tls))
-        await _listen("imaps", imap.start(listen.host, listen.imaps, users_tls, None))
-        await _listen("http", health.start())
+        try:
+            await self._servers.start(self.status, self._sources(self._servers.connections))
+        finally:
+            self._front += self._servers.stops
+
+    async def reload(self) -> dict[str, list[str]]:
+        """Read the configuration again and go on with it: ``changed`` settings are in force for new sessions and work.
+
+        ``restart`` names those that wait for a restart. Raises ConfigurationError, and nothing has changed then.
+        """
+        fresh = await asyncio.to_thread(load, self.config.directory)
+        changed, restart = compare(self.config, fresh)
+        self._servers.reconfigure(fresh)
+        self.peers.reconfigure(fresh.known_providers)
+        self._duties.reconfigure(relay_settings(fresh))
+        logs.set_up(fresh.log.format, fresh.log.level)
+        await self.peers.load()
+        self.config = fresh
+        _log.info("reloaded", changed=changed, restart=restart)
+        return {"changed": changed, "restart": restart}
 
     def _sources(self, connections: Callable[[], dict[str, int]]) -> Sources:
         return Sources(
@@ -315,72 +228,26 @@ async def _stop(stop: Callable[[], Awaitable[None]], grace: float) -> None:
         _log.warning("stopping failed", error=f"{type(error).__name__}: {error}")
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+class _Reloading:
+    """SIGHUP: one reload after the other, and a faulty configuration only tells what is wrong with it."""
 
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
 
-async def _listen(name: str, starting: Any) -> None:
-    try:
-        await starting
-    except OSError as error:
-        raise ConfigurationError(
-            f"[listen] {name}: {error.strerror or error}; is another program on that port?"
-        ) from error
+    def ask(self) -> None:
+        self._again = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._reload(), name="reload")
 
-
-def _guard_settings(config: Config) -> GuardSettings:
-    limits = config.limits
-    return GuardSettings(
-        failures=limits.login_lock_failures, address_failures=limits.login_lock_address, lock=limits.login_lock
-    )
-
-
-def _limits(config: Config) -> Limits:
-    limits = config.limits
-    return Limits(
-        message=limits.message_octets,
-        relay_extra=limits.relay_extra_octets,
-        command_with_parameters=limits.command_octets,
-        authentication=limits.auth_octets,
-        recipients=limits.recipients,
-        errors=limits.errors_per_session,
-        login_failures=limits.login_failures,
-        idle=limits.command_timeout,
-        data_block=limits.data_timeout,
-        connections=limits.connections,
-        connections_per_address=limits.connections_per_address,
-        arrivals=Rate(limits.connections_per_minute, 60.0),
-        messages=Rate(limits.messages_per_hour, 3600.0),
-        account_recipients=Rate(limits.recipients_per_hour, 3600.0),
-        proxies=config.listen.proxies,
-    )
-
-
-def _imap_limits(config: Config) -> ImapLimits:
-    limits = config.limits
-    return ImapLimits(
-        line=limits.imap_command_octets,
-        message=limits.message_octets,
-        idle_seconds=limits.idle_timeout,
-        connections=limits.connections,
-        connections_per_address=limits.connections_per_address,
-        arrivals=Rate(limits.connections_per_minute, 60.0),
-        proxies=config.listen.proxies,
-        auth_failures=limits.login_failures,
-        bad_commands=limits.errors_per_session,
-    )
-
-
-def _client_limits(config: Config) -> ClientLimits:
-    relay = config.relay
-    return ClientLimits(
-        connect=relay.connect_timeout,
-        mail=relay.command_timeout,
-        rcpt=relay.command_timeout,
-        data_end=relay.data_timeout,
-        connections_per_route=relay.connections_per_peer,
-    )
+    async def _reload(self) -> None:
+        while self._again:
+            self._again = False
+            try:
+                await self._provider.reload()
+            except KepError as error:
+                _log.error("not reloaded", why=str(error))
 
 
 async def serve(config: Config) -> int:
@@ -391,6 +258,7 @@ async def serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     await provider.start()
+    loop.add_signal_handler(signal.SIGHUP, _Reloading(provider).ask)
     surroundings = Surroundings(
         provider.store,
         config,
@@ -400,6 +268,7 @@ async def serve(config: Config) -> int:
         provider.archivist,
         provider.materials,
         provider.workshop,
+        provider.reload,
     )
     admin = Admin(surroundings)
     control = ControlServer(admin, config.directory / "control.sock")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -57,14 +58,14 @@ class ImapServer:
         self._hub: Hub | None = None
         self._contexts: dict[Door, Context] = {}
         self._wires: set[Wire] = set()
-        caps = Caps(
-            connections=self._limits.connections,
-            per_address=self._limits.connections_per_address,
-            handshake=self._limits.handshake_seconds,
-            rate=self._limits.arrivals,
-            proxies=self._limits.proxies,
-        )
-        self._acceptor = Acceptor(caps, Wire, self._serve, _log)
+        self._acceptor = Acceptor(_caps(self._limits), Wire, self._serve, _log)
+
+    def reconfigure(self, limits: Limits, read_evidence: Literal["seen", "fetch"]) -> None:
+        """Other settings for sessions that begin from now on."""
+        self._limits, self._read_evidence = limits, read_evidence
+        self._acceptor.reconfigure(_caps(limits))
+        for door, context in self._contexts.items():
+            self._contexts[door] = replace(context, limits=limits, read_evidence=read_evidence)
 
     async def start(
         self,
@@ -124,3 +125,13 @@ class ImapServer:
         if self._hub is not None:
             self._hub.close()
             self._hub = None
+
+
+def _caps(limits: Limits) -> Caps:
+    return Caps(
+        connections=limits.connections,
+        per_address=limits.connections_per_address,
+        handshake=limits.handshake_seconds,
+        rate=limits.arrivals,
+        proxies=limits.proxies,
+    )

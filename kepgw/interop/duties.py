@@ -86,6 +86,11 @@ class Duties:
         self._relaying = Relaying(store, peers, client, settings, now)
         self._now = now
 
+    def reconfigure(self, settings: RelaySettings) -> None:
+        """Windows and waits of what begins from now on."""
+        self.settings = settings
+        self._relaying.reconfigure(settings)
+
     # -- issue: evidence 10 and the dispatch --------------------------------------------------------------------
 
     async def issue(self, task: Task) -> None:

@@ -45,6 +45,10 @@ class Peers:
         self._stale = False
         self._loading: asyncio.Task[None] | None = None
 
+    def reconfigure(self, providers: Mapping[str, KnownProvider]) -> None:
+        """Go on with another table of known providers."""
+        self._providers = dict(providers)
+
     async def start(self) -> None:
         """Load the peers and follow changes."""
         await self.load()

@@ -62,6 +62,11 @@ class ReceptionCounter:
         self.ready = ready
         self._revoked = revoked  # of certificates (DER) at a time: MaterialKeeper.revoked
 
+    def reconfigure(self, settings: RelaySettings, malware: MalwareDesk) -> None:
+        """Take what comes from now on by other settings."""
+        self._settings = settings
+        self._malware = malware
+
     async def sender(self, address: str) -> None:
         """The envelope sender is the service address of a known peer. Raises Refusal."""
         if self._peers.by_service_address(address) is None:

@@ -38,6 +38,10 @@ class Relaying:
         self._settings = settings
         self._now = now
 
+    def reconfigure(self, settings: RelaySettings) -> None:
+        """Wait by other settings."""
+        self._settings = settings
+
     async def relay(self, task: Task) -> None:
         """Give a dispatch to a peer, once, with all of its recipients; at the end of the window, evidence 31."""
         transaction = await self._store.read(lambda tx: load_transaction(tx, task.month, task.dispatch or 0))

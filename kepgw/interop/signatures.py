@@ -49,6 +49,10 @@ class SignatureDesk:
         self._rule = rule
         self._anchors = anchors
 
+    def by(self, rule: Literal["off", "warn", "require"]) -> "SignatureDesk":
+        """The same anchors, by another rule."""
+        return SignatureDesk(rule, self._anchors)
+
     async def examine(self, octets: Octets, at: datetime, login: str) -> tuple[Found | None, Refusal | None]:
         """What a message is signed with at ``at``, and the refusal where the rule asks for more.
 

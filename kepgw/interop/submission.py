@@ -89,6 +89,12 @@ class SubmissionCounter:
         self._malware = malware or MalwareDesk(())
         self.ready = ready
 
+    def reconfigure(self, policy: Policy, malware: MalwareDesk) -> None:
+        """Judge what comes from now on by other rules."""
+        self._policy = policy
+        self._malware = malware
+        self._signatures = self._signatures.by(policy.signature)
+
     async def sender(self, operator: Operator, address: str) -> None:
         """The envelope sender is the account. Raises Refusal."""
         if not operator.may(Right.SEND):

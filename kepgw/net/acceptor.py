@@ -74,6 +74,12 @@ class Acceptor(Generic[_Protocol]):
         self._addresses: Counter[str] = Counter()
         self._arrivals = Buckets(caps.rate)
 
+    def reconfigure(self, caps: Caps) -> None:
+        """Other caps for who comes from now on."""
+        if caps.rate != self.caps.rate:
+            self._arrivals = Buckets(caps.rate)
+        self.caps = caps
+
     @property
     def connections(self) -> int:
         """Connections at this moment."""

@@ -3,12 +3,14 @@
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Final
 
 from kepgw.net.acceptor import Acceptor, Caps, Door
 from kepgw.smtp import replies
 from kepgw.smtp.channel import Channel
 from kepgw.smtp.dialogue import log
+from kepgw.smtp.limits import Limits
 from kepgw.smtp.session import Session, Surroundings
 
 _ABORT_WAIT: Final = 0.3  # seconds of the grace kept for what is cut off to end
@@ -20,15 +22,12 @@ class Server(ABC):
     def __init__(self, surroundings: Surroundings) -> None:
         self.surroundings = surroundings
         self._sessions: set[Session] = set()
-        limits = surroundings.limits
-        caps = Caps(
-            connections=limits.connections,
-            per_address=limits.connections_per_address,
-            handshake=limits.handshake,
-            rate=limits.arrivals,
-            proxies=limits.proxies,
-        )
-        self._acceptor = Acceptor(caps, Channel, self._serve, log)
+        self._acceptor = Acceptor(_caps(surroundings.limits), Channel, self._serve, log)
+
+    def reconfigure(self, limits: Limits) -> None:
+        """Other bounds for sessions that begin from now on."""
+        self.surroundings = replace(self.surroundings, limits=limits)
+        self._acceptor.reconfigure(_caps(limits))
 
     @abstractmethod
     def session(self, channel: Channel, tls: ssl.SSLContext | None) -> Session:
@@ -67,3 +66,13 @@ class Server(ABC):
             raise
         finally:
             self._sessions.discard(session)
+
+
+def _caps(limits: Limits) -> Caps:
+    return Caps(
+        connections=limits.connections,
+        per_address=limits.connections_per_address,
+        handshake=limits.handshake,
+        rate=limits.arrivals,
+        proxies=limits.proxies,
+    )

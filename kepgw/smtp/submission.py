@@ -181,6 +181,7 @@ class Rates:
     """How much one account may send in how long, over all of its sessions."""
 
     def __init__(self, limits: Limits) -> None:
+        self.limits = (limits.messages, limits.account_recipients)
         self._messages = Buckets(limits.messages)
         self._recipients = Buckets(limits.account_recipients)
 
@@ -228,7 +229,13 @@ class SubmissionServer(Server):
         super().__init__(Surroundings(hostname, limits or Limits(), spool_folder))
         self._desk: Final = desk
         self._logins: Final = logins
-        self._rates: Final = Rates(self.surroundings.limits)
+        self._rates = Rates(self.surroundings.limits)
+
+    def reconfigure(self, limits: Limits) -> None:
+        """Other bounds, and rates counted anew where they differ."""
+        super().reconfigure(limits)
+        if (limits.messages, limits.account_recipients) != self._rates.limits:
+            self._rates = Rates(limits)
 
     def session(self, channel: Channel, tls: ssl.SSLContext | None) -> Session:
         """A session on a new connection."""

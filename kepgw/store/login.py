@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kepgw.accounts import passwords, sasl
-from kepgw.accounts.guard import LoginGuard
+from kepgw.accounts.guard import GuardSettings, LoginGuard
 from kepgw.accounts.scram import ScramServer, Verifier
 from kepgw.store.accounts import Operator, operator_by_certificate, operator_by_login
 from kepgw.store.engine import Change, Store
@@ -67,6 +67,10 @@ class Logins:
         self._secret = secrets.token_bytes(32)
         self._remembered: dict[bytes, float] = {}
         self._forget_all = store.subscribe(self._on_change)
+
+    def reconfigure(self, settings: GuardSettings) -> None:
+        """Lock guessers out by other settings; who is locked stays so."""
+        self._guard.settings = settings
 
     def _on_change(self, change: Change) -> None:
         if change.topic == "account":

@@ -28,6 +28,10 @@ class ServerContext(ssl.SSLContext):
 
     end_point: bytes = b""
 
+    def renew(self, cert_pem: Path, key_pem: Path, chain: Sequence[Path] = ()) -> None:
+        """Show another certificate from the next handshake on. Raises ConfigurationError."""
+        _load(self, cert_pem, key_pem, chain)
+
 
 def server_context(
     cert_pem: Path, key_pem: Path, chain: Sequence[Path] = (), client_anchors: Sequence[Path] = ()
@@ -39,7 +43,19 @@ def server_context(
     ConfigurationError when files are unreadable or do not fit.
     """
     context = _context(ServerContext, ssl.PROTOCOL_TLS_SERVER)
-    for path in (cert_pem, key_pem, *chain, *client_anchors):
+    _load(context, cert_pem, key_pem, chain)
+    try:
+        for path in client_anchors:
+            context.load_verify_locations(path)
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"{path}: holds no certificate that can be an anchor ({error})") from error
+    return context
+
+
+def _load(context: ServerContext, cert_pem: Path, key_pem: Path, chain: Sequence[Path]) -> None:
+    for path in (cert_pem, key_pem, *chain):
         if not path.is_file():
             raise ConfigurationError(f"{path}: no such file; it holds the TLS certificate or key of the listeners")
     try:
@@ -53,14 +69,6 @@ def server_context(
             f"{cert_pem}, {key_pem}: unusable for TLS ({error}); do they belong together?"
         ) from error
     context.end_point = _end_point(cert_pem)
-    try:
-        for path in client_anchors:
-            context.load_verify_locations(path)
-            context.verify_mode = ssl.CERT_OPTIONAL
-            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"{path}: holds no certificate that can be an anchor ({error})") from error
-    return context
 
 
 def _end_point(cert_pem: Path) -> bytes:

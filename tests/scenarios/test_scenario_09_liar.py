@@ -11,7 +11,7 @@ from story import ACCEPTED, UNREACHED, receipts
 from test_scenario_07_duplicate import relay
 
 from kepgw.app.config import load
-from kepgw.app.provider import tools_of
+from kepgw.app.wiring import tools_of
 from kepgw.evidence.codes import KepCode
 from kepgw.evidence.model import Entity
 from kepgw.interop.case import Case, Order

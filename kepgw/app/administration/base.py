@@ -30,8 +30,8 @@ class Surroundings:
     """What a command may use. ``now`` gives aware UTC.
 
     ``sign_head`` has the ledger signed by its keeper, ``followed`` waits until a running provider knows its changed
-    peers, ``archivist`` keeps the archive, ``materials`` what says who is revoked, ``sealer`` signs reports; they are
-    None where no provider runs.
+    peers, ``archivist`` keeps the archive, ``materials`` what says who is revoked, ``sealer`` signs reports, ``reload``
+    reads the configuration again; they are None where no provider runs.
     """
 
     store: Store
@@ -42,6 +42,7 @@ class Surroundings:
     archivist: Archivist | None = None
     materials: MaterialKeeper | None = None
     sealer: "Sealer | None" = None
+    reload: Callable[[], Awaitable[dict[str, list[str]]]] | None = None
 
 
 class Commands:

@@ -112,6 +112,13 @@ class QueueCommands(Commands):
             await self.surroundings.followed()
 
     @command
+    async def reload(self) -> dict[str, list[str]]:
+        """Have a running provider read its configuration again: what changed, and what waits for a restart."""
+        if self.surroundings.reload is None:
+            raise Refused("no provider runs here; the configuration is read when it starts")
+        return await self.surroundings.reload()
+
+    @command
     async def store_check(self) -> dict[str, Any]:
         """Whether the store is sound (SQLite's quick_check), and what the queue owes."""
         at = self._now()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kepgw.app.commands.access import Folder, Json, note, out, out_json
+from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json
 
 config_app = typer.Typer(no_args_is_help=True, help="The configuration: check.")
 
@@ -45,6 +45,17 @@ def serve(directory: Folder) -> None:
     else:
         status = uvloop.run(run(config))
     raise typer.Exit(status)
+
+
+def reload(directory: Folder, as_json: Json = False) -> None:
+    """Have a running provider read its configuration again, as SIGHUP does; what is open stays open."""
+    found = ask(directory, "reload")
+    if as_json:
+        out_json(found)
+        return
+    out(f"in force: {', '.join(found['changed']) or 'nothing new'}\n")
+    if found["restart"]:
+        out(f"after a restart: {', '.join(found['restart'])}\n")
 
 
 def doctor(directory: Folder, as_json: Json = False) -> None:

@@ -1,0 +1,54 @@
+"""What of a changed configuration takes effect, and what a faulty one does."""
+
+import asyncio
+
+from kepgw.app.config import load
+from kepgw.app.initialise import initialise
+from kepgw.app.provider import _Reloading
+from kepgw.app.reloading import LIVE, compare
+from kepgw.app.settings import Config
+from kepgw.errors import ConfigurationError
+
+
+def test_every_live_name_is_a_setting():
+    for name in LIVE:
+        table, _, key = name.partition(".")
+        assert table in Config.model_fields
+        if key:
+            assert key in Config.model_fields[table].annotation.model_fields
+
+
+def test_compare(tmp_path):
+    list(initialise(tmp_path, "hs90.kep.tr", 2000, True, "p-256"))
+    path = tmp_path / "kepgw.toml"
+    old = load(tmp_path)
+    assert compare(old, old) == ([], [])
+    text = path.read_text("utf-8").replace('etebligat = "refuse"', 'etebligat = "accept"')
+    path.write_text(text.replace("workers = 0", "workers = 1"), "utf-8")
+    assert compare(old, load(tmp_path)) == (["policy.etebligat"], ["signing.workers"])
+
+
+async def test_signals_that_come_at_once_are_one_reload_after_the_other(caplog):
+    class Provider:
+        running, count = 0, 0
+
+        async def reload(self):
+            self.count += 1
+            self.running += 1
+            assert self.running == 1
+            await asyncio.sleep(0)
+            self.running -= 1
+            if self.count == 1:
+                raise ConfigurationError("limits.nonsense is not a setting")
+
+    provider = Provider()
+    reloading = _Reloading(provider)
+    reloading.ask()
+    await asyncio.sleep(0)
+    reloading.ask()
+    reloading.ask()
+    await reloading._task
+    assert provider.count == 2
+    reloading.ask()
+    await reloading._task
+    assert provider.count == 3
