@@ -63,7 +63,7 @@ async def report(
 
 def alone(config: Config) -> Sealer:
     """Who signs reports where no provider runs: this process, with keys that are loaded now."""
-    from kepgw.app.provider import tools_of  # noqa: PLC0415  (only a command on a stopped provider needs it)
+    from kepgw.app.wiring import tools_of  # noqa: PLC0415  (only a command on a stopped provider needs it)
     from kepgw.interop.workshop import Bench  # noqa: PLC0415
 
     bench = Bench(tools_of(config))
