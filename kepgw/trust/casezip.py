@@ -18,7 +18,7 @@ from kepgw.errors import FormatError
 LARGEST_ARCHIVE = 512 << 20  # octets of the file
 LARGEST_ENTRY = 64 << 20  # octets, unpacked: the largest message has 36 MB and 1 MiB of envelope
 LARGEST_TOTAL = 1 << 30  # octets of everything, unpacked
-MOST_ENTRIES = 4096
+MOST_ENTRIES = 16_384  # a message to 500 recipients may have 1,500 evidence, each with five files
 # a message may hold pages of one repeated line: below this size nothing is a bomb, whatever its ratio
 HARMLESS = 64 << 20
 HIGHEST_RATIO = 100  # unpacked to packed, of the archive as a whole

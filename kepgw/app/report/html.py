@@ -37,6 +37,7 @@ def write(report: Report) -> bytes:
     said: dict[str, Any] = {
         "report": report,
         "facts": wording.facts(report),
+        "outcome": wording.outcome(report),
         "proofs": wording.proofs(report),
         "limits": wording.LIMITS,
         "laws": wording.LAWS,

@@ -164,12 +164,19 @@ class Report:
     @property
     def sound(self) -> bool:
         """No check is bad."""
-        rows = (
+        return "bad" not in (*self._verdicts(), *(each.verdict for each in self.findings), self.ledger.holds)
+
+    @property
+    def complete(self) -> bool:
+        """Every check could be made."""
+        return "not checked" not in self._verdicts()
+
+    def _verdicts(self) -> tuple[Verdict | None, ...]:
+        return tuple(
             verdict
             for each in self.verifications
             for verdict in (each.signature, each.chain, each.revocation, each.stamp, each.digest, each.ledger)
         )
-        return "bad" not in (*rows, *(each.verdict for each in self.findings), self.ledger.holds)
 
     @property
     def code_text(self) -> str:

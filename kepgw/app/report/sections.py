@@ -67,7 +67,7 @@ def _opening(report: Report, seal: Seal) -> list[Flowable]:
         (wording.both("service-address"), Text(report.service_address, report.service_address)),
         (wording.both("made"), Text(*[f"{wording.local(report.made)}  ({wording.universal(report.made)})"] * 2)),
     ]
-    sound = wording.both("sound" if report.sound else "unsound")
+    sound = wording.outcome(report)
     colour = GOOD if report.sound else ALARM
     story: list[Flowable] = [top, Spacer(0, 4 * mm)]
     if report.development:

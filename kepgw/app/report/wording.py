@@ -63,6 +63,13 @@ def proofs(report: Report) -> list[tuple[str, Text]]:
     ]
 
 
+def outcome(report: Report) -> Text:
+    """What the checks say together, in a sentence."""
+    if not report.sound:
+        return both("unsound")
+    return both("sound" if report.complete else "sound-partly")
+
+
 def facts(report: Report) -> list[tuple[Text, Text]]:
     """The lines of section 1: (label, value); a value that is the same in both languages stands in both."""
     message = report.message

@@ -229,6 +229,24 @@ def test_short_id():
     assert one == short_id("hs90.kep.tr", "1") != short_id("hs91.kep.tr", "1")
 
 
+def test_the_outcome_says_what_was_not_checked():
+    (row, *_) = report(1).verifications
+    whole = report(1, verifications=(replace(row, revocation="ok"),))
+    spoilt = report(1, verifications=(replace(row, digest="bad"),))
+    said = [wording.outcome(each).en for each in (whole, report(1), spoilt)]
+    assert said[0] == "None of the checks found a fault."
+    assert "some could not be made" in said[1]
+    assert said[2].startswith("ATTENTION")
+    for each, words in zip((whole, report(1), spoilt), said, strict=True):
+        assert words in write(each).decode()
+
+
+def test_the_report_does_not_say_that_service_took_place(tmp_path):
+    for said in (write(report()).decode(), text_of(draw(report()).octets, tmp_path)):
+        assert "tebliğ edilmiş sayıl" not in said
+        assert "UETS" in said
+
+
 def test_ranges():
     assert wording.ranges([3, 1, 2, 7]) == "1-3, 7"
     assert wording.ranges([]) == ""

@@ -1,4 +1,4 @@
-"""13 The case of a message: everything that a court needs, checked by programs that are not ours."""
+"""16 The case of a message: everything that a court needs, checked by programs that are not ours."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_the_report_tells_the_story(story, end):
     for said in (page, html):
         assert "Fesih ihbarı: İŞĞÜÇÖ" in said
         assert "İhbarname ŞĞ.pdf" in said
-        assert "Yapılan denetimlerin hiçbirinde hata bulunmadı." in said
+        assert "Yapılan denetimlerin hiçbirinde hata bulunmadı" in said
         assert "GELİŞTİRME – HUKUKİ DEĞERİ YOKTUR" in said
         assert "veli@hs91.kep.tr" in said
         assert "Okundu" in said
@@ -155,3 +155,46 @@ def leaves(node):
             yield each
         else:
             yield from leaves(each)
+
+
+def verified(path, *roots):
+    """Status, and every branch and check of the tree, of ``kepgw verify --json``."""
+    trust = [word for root in roots for word in ("--trust", root)]
+    done = run(*KEPGW, "verify", path, *trust, "--json", check=False)
+    (result,) = json.loads(done.stdout)["results"]
+    return done.returncode, result
+
+
+def branches(node):
+    yield node
+    for each in node.get("checks", []):
+        yield from branches(each)
+
+
+@pytest.mark.parametrize("end", ["out", "in"])
+def test_kepgw_verify_passes_it_totally(story, end):
+    folder, _ = story
+    status, result = verified(folder / f"{end}.zip", folder / "root.pem")
+    assert status == 0, result
+    signatures = [each["indication"] for each in branches(result["tree"]) if each["kind"].startswith("signature-of")]
+    assert len(signatures) > 2 * len(list((folder / end / "evidence").glob("*.xml")))
+    assert set(signatures) == {"TOTAL-PASSED"}
+    status, result = verified(folder / f"{end}.zip")
+    assert "TOTAL-PASSED" not in json.dumps(result["tree"]), "nobody is trusted"
+
+
+def test_one_altered_octet_anywhere_is_found(story, tmp_path):
+    folder, _ = story
+    with zipfile.ZipFile(folder / "out.zip") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    kinds = {each["kind"]: each["path"] for each in json.loads(files["case.json"])["files"]}
+    spoilt = tmp_path / "spoilt.zip"
+    for path in {*kinds.values(), "README.txt", "ledger/head.json", "report/report.html"}:
+        octets = bytearray(files[path])
+        octets[len(octets) * 2 // 3] ^= 1
+        with zipfile.ZipFile(spoilt, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, bytes(octets) if name == path else content)
+        status, result = verified(spoilt, folder / "root.pem")
+        assert status != 0, path
+        assert path in json.dumps(result), f"{path} is named"
