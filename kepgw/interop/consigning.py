@@ -1,6 +1,7 @@
 """Taking a peer's dispatch: the mailboxes here, and the evidence that answers it."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -214,8 +215,8 @@ def _t0(evidence: Evidence) -> datetime:
 
 def _said(evidence: Evidence) -> int:
     """Octets, at most, that sender and recipients take in an evidence of ours; a long subject is cut there."""
-    identity = sum(len(escape(each.name + each.value).encode()) + ENTITY for each in evidence.sender.identity)
-    return identity + sum(
+    told = len(escape(json.dumps(tell_sender(evidence)))) + ENTITY * len(evidence.sender.identity)
+    return told + sum(
         len(escape(each.name + each.address).encode()) + ENTITY for each in (evidence.sender, *evidence.recipients)
     )
 

@@ -5,6 +5,7 @@ has one for all of its life, fixed before the 250 or by the peer's dispatch; who
 profile and never which one it is. Readers take both from anybody.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol, Self
@@ -28,6 +29,8 @@ class Profile(Protocol):
     """The transform of evidence signatures: enveloped-signature, or XPath Filter 2."""
     stamped_dispatch: ClassVar[bool]
     """Whether a dispatch of a peer must carry a time stamp in its envelope."""
+    message_identifier: ClassVar[re.Pattern[str]]
+    """What an identifier of a peer's dispatch may be, so that evidence of ours can repeat it."""
     repeats_rejection: ClassVar[bool]
     """Whether the sender's provider answers a peer's rejection with a failure of its own to the sender."""
 

@@ -159,8 +159,12 @@ def _open(
     if not EARLIEST < evidence.event_time < at + MAX_AHEAD:
         raise Refusal("envelope-invalid", f"an event at {evidence.event_time}")
     details = evidence.message
-    for told in (evidence.identifier, details.remmd_message_id, details.ua_message_id or "-"):
-        if not IDENTIFIER.fullmatch(told):
+    for told, form in (
+        (evidence.identifier, IDENTIFIER),
+        (details.remmd_message_id, profiles.of(evidence).message_identifier),
+        (details.ua_message_id or "-", IDENTIFIER),
+    ):
+        if not form.fullmatch(told):
             raise Refusal("not-an-envelope", f"an identifier {told[:80]!r}")
     original = judgement.envelope.original
     digest = details.digest

@@ -4,6 +4,7 @@ Pure: data in, unsigned octets out. The structure is that of the example message
 depart from them, ADR 20 says why.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,8 +55,8 @@ from kepgw.texts import LANGUAGES
 
 METADATA_VERSION: Final = "EN31953203V010201"  # EN 319 532-3 V1.2.1 (REM-MetadataVersion)
 SECTION_HEADER: Final = "REM-Section-Type"  # EN 319 532-3 6.2
-_TYPES: Final = "http://uri.etsi.org/19522/v1#/ERDMessageType/"  # EN 319 522-3 4.3.4
-_BASIC: Final = "http://uri.etsi.org/19522/v1#/consignment/basic"  # EN 319 522-3 4.3.15
+_TYPES: Final = "http://uri.etsi.org/19522/v1#/ERDMessageType/"  # EN 319 522-3 4.3
+_BASIC: Final = "http://uri.etsi.org/19522/v1#/consignment/basic"  # EN 319 522-3 4.3
 # A failure that speaks of a refusal at the door is of the relay (B.3), not the answer of the peer that RB21 repeats
 _OF_FAILURE: Final = {Reason.UNKNOWN_RECIPIENT: ErdsReason.RB10}
 # To the relaying provider go what answers a relay, to the sender all others (EN 319 522-1 table 1)
@@ -74,7 +75,8 @@ class RemBaseline:
     name: ClassVar[str] = "rem-baseline"
     enveloped: ClassVar[bool] = False
     stamped_dispatch: ClassVar[bool] = False  # EN 319 532-4 C.4: B-B is enough; its evidence is stamped
-    repeats_rejection: ClassVar[bool] = True  # EN 319 532-4 C.3: RelayFailure when RelayRejection was received
+    message_identifier: ClassVar[re.Pattern[str]] = re.compile(r"[!-;=?-~]{1,998}")  # table C.18: a msg-id, no brackets
+    repeats_rejection: ClassVar[bool] = True  # EN 319 532-4 Annex C: RelayFailure when RelayRejection was received
 
     identity: Identity
     country: str = "TR"
@@ -95,7 +97,7 @@ class RemBaseline:
         return form.rem_baseline(header, size, f"<{remmd_id}>")
 
     def scopes(self, group: Sequence[int], ours: Sequence[int]) -> list[About]:
-        """One evidence a dispatch and provider, with its recipients listed (EN 319 532-4 C.3)."""
+        """One evidence a dispatch and provider, with its recipients listed (EN 319 532-4 Annex C)."""
         return [tuple(group)]
 
     def evidence(self, case: Case, order: Order, certificate: bytes | None) -> Evidence:

@@ -3,6 +3,7 @@
 Pure: data in, unsigned octets out. One receipt carries one evidence; the attachment's octets are the ledger's.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,7 @@ class TrKep:
     name: ClassVar[str] = "tr-kep"
     enveloped: ClassVar[bool] = True  # ADR 11
     stamped_dispatch: ClassVar[bool] = True  # Yönetmelik, "KEP iletisi"
+    message_identifier: ClassVar[re.Pattern[str]] = re.compile(r"[ -~]{1,998}")  # what fits a header of ours
     repeats_rejection: ClassVar[bool] = False  # the peer's 21 itself goes on to the sender
 
     identity: Identity

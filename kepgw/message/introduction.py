@@ -67,7 +67,7 @@ def dispatch_introduction(
     """Text and html for a dispatch. The first 50 recipients are shown, the rest counted; ``submitted`` is aware UTC.
 
     ``signature`` is what is known of the sender's own signature, in each language; without it there is no such line.
-    ``changed`` tells that the Message-ID of the original is not the sender's (EN 319 532-3 6.3: it must be said).
+    ``changed`` tells that the Message-ID of the original is not the sender's (EN 319 532-3 6: it must be said).
     """
     shown = [clean(recipient) for recipient in recipients[:MAX_SHOWN]]
     more = len(recipients) - len(shown)

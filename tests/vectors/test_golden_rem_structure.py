@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(not NAMES, reason="the golden messages (../share
 OURS = {
     "header References": "the receipts stand under the sent message in every client, ADR 20",
     "header Auto-Submitted": "RFC 3834 5: no vacation answer to a receipt",
-    "mime.1.1.1 disposition inline": "EN 319 532-3 table 5: optional",
+    "mime.1.1.1 disposition inline": "EN 319 532-3 6: optional",
     # RFC 2045 6.4: what is around 8-bit octets says so; 7bit is the default and is said as well
     "header Content-Transfer-Encoding": "RFC 2045 6.4",
     "mime content-transfer-encoding 7bit": "RFC 2045 6.4",

@@ -8,11 +8,14 @@ import pytest
 from interop_house import HS90, HS91, HS92, House, case, original, receipt, sealed
 
 from kepgw.errors import StoreError
-from kepgw.evidence import reading
+from kepgw.evidence import en319522, reading
 from kepgw.evidence.codes import KepCode, kep_code
+from kepgw.evidence.model import Assurance, Authentication, Entity, IdentityAttribute
+from kepgw.interop import rem_baseline
 from kepgw.interop.case import Counterpart, case_of
 from kepgw.interop.desk import Outcome, RelayProblem
 from kepgw.interop.work import order_of
+from kepgw.message import form
 from kepgw.message.envelope import open_envelope
 from kepgw.refusals import Refusal
 from kepgw.store.messages import Transaction
@@ -280,13 +283,62 @@ async def test_a_dispatch_of_the_baseline_needs_no_stamp_around_it(house, bench)
             finally:
                 bench.stamp = kept
 
-    theirs = replace(case(octets), profile="rem-baseline")
-    form = bench.profiles["rem-baseline"].form(octets, len(octets), theirs.remmd_id).octets(octets)
-    theirs = replace(theirs, digest=hashlib.sha256(form).digest())
+    theirs = formed(bench, octets)
     assert await house.receive(sealed(bench, theirs, octets, envelope_by=Plain()), "ayse@hs90.kep.tr")
     assert house.dispatches()[0].profile == "rem-baseline"
     with pytest.raises(Refusal, match="envelope-stamp"):
         await house.receive(sealed(bench, case(octets), octets, envelope_by=Plain()), "ayse@hs90.kep.tr")
+
+
+def formed(bench, octets, **changes):
+    """A transaction of hs91 in the baseline, with the digest of its form."""
+    theirs = replace(case(octets), profile="rem-baseline", **changes)
+    made = bench.profiles["rem-baseline"].form(octets, len(octets), theirs.remmd_id).octets(octets)
+    return replace(theirs, digest=hashlib.sha256(made).digest())
+
+
+@pytest.mark.parametrize("edition", ["EN319522v1.2.1", "EN319522v2.1.1"])
+async def test_a_later_edition_of_the_same_events_is_read_and_answered(house, bench, monkeypatch, edition):
+    """EN 319 522 V1.2.1 (2024): what it adds is not known here, what it keeps is read."""
+    octets = original("ali@hs91.kep.tr", ["ayse@hs90.kep.tr"])
+    house.account("ayse")
+    with monkeypatch.context() as later:
+        later.setattr(rem_baseline, "ERDS_VERSION", edition)
+        later.setattr(rem_baseline, "METADATA_VERSION", "EN31953203V010301")
+        sent = sealed(bench, formed(bench, octets), octets)
+    assert await house.receive(sent, "ayse@hs90.kep.tr")
+    await house.work(Kind.EVIDENCE)
+    assert [code for _, code in kinds(house)] == [10, 20, 40]
+
+
+@pytest.mark.parametrize("identifier", ["<remmd.1@hs91.kep.tr>", "remmd 1@hs91.kep.tr"])
+async def test_a_dispatch_that_no_evidence_of_ours_could_name(house, bench, monkeypatch, identifier):
+    octets = original("ali@hs91.kep.tr", ["ayse@hs90.kep.tr"])
+    house.account("ayse")
+    with monkeypatch.context() as peer:
+        peer.setattr(en319522, "check", lambda _evidence, _rules: None)
+        peer.setattr(form, "field", lambda name, value: f"{name}: {value}\r\n".encode())
+        sent = sealed(bench, formed(bench, octets, remmd_id=identifier), octets)
+    with pytest.raises(Refusal) as caught:
+        await house.receive(sent, "ayse@hs90.kep.tr")
+    assert caught.value.key == "not-an-envelope"
+
+
+@pytest.mark.parametrize("much", ["identity", "assurance", "authentication"])
+async def test_what_is_too_much_to_be_repeated(house, bench, much):
+    octets = original("ali@hs91.kep.tr", ["ayse@hs90.kep.tr"])
+    house.account("ayse")
+    long = "urn:" + "x" * 800_000
+    sender = Entity("ali@hs91.kep.tr", "Ali")
+    theirs = {
+        "identity": {"sender": replace(sender, identity=(IdentityAttribute("urn:a", long),)), "own_sender": False},
+        "assurance": {"sender": replace(sender, assurance=(Assurance(long),)), "own_sender": False},
+        "authentication": {"authentication": Authentication(house.clock(), long)},
+    }[much]
+    with pytest.raises(Refusal) as caught:
+        await house.receive(sealed(bench, formed(bench, octets, **theirs), octets), "ayse@hs90.kep.tr")
+    assert caught.value.key == "not-an-envelope"
+    assert "too much" in str(caught.value)
 
 
 async def test_a_clients_retry_is_no_second_transaction_in_either_profile(house):

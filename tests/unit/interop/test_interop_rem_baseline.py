@@ -121,7 +121,7 @@ def test_a_dispatch_carries_the_form_and_says_what_was_changed(identities, bench
     for name, value in tr:
         assert whole[name] == whole.get_payload(0)[name] == value
     plain = whole.get_body(("plain",)).get_content()
-    assert "REM-UAMessageIdentifier" in plain  # EN 319 532-3 6.3: the recipient is told
+    assert "REM-UAMessageIdentifier" in plain  # EN 319 532-3 6: the recipient is told
     told = parts(receipt(bench, given, KepCode.KABUL)).get_body(("plain",)).get_content()
     assert "REM-UAMessageIdentifier" in told  # and so is the sender
     assert whole.get_payload(0).get_payload(1)["Content-Transfer-Encoding"] == "8bit"

@@ -1,4 +1,4 @@
-"""13 The REM baseline of EN 319 532-4 between two providers, both ways, and beside tr-kep in one message.
+"""22 The REM baseline of EN 319 532-4 between two providers, both ways, and beside tr-kep in one message.
 
 What a profile changes is on the wire and in the evidence; states and keywords are the same for the sender.
 """
