@@ -86,7 +86,7 @@ class Answer(Arrival):
         return evidence.identifier
 
     def _repeat_rejection(self, tx: Tx, transaction: Transaction, refused: Iterable[Recipient]) -> None:
-        """Evidence 31 to the sender with the peer's reasons, unless there is one (EN 319 532-4 Annex C, scenario S3)."""
+        """Evidence 31 to the sender with the peer's reasons, unless there is one (EN 319 532-4 Annex C)."""
         for each in refused:
             if each.state is State.REFUSED and "31" not in each.proofs:
                 given = self._opened.evidence.reasons[:MAX_REASONS] or (GivenReason(Reason.OTHER),)

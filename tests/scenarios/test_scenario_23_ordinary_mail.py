@@ -1,4 +1,4 @@
-"""23 Ordinary mail (SEP) neither enters nor leaves: there is no way to it and none from it, by default or by setting."""
+"""23 Ordinary mail (SEP) neither enters nor leaves: no setting opens a way."""
 
 import smtplib
 

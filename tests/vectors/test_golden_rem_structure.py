@@ -18,7 +18,8 @@ from kepgw.evidence.model import Entity
 from kepgw.interop.case import Case, Counterpart, Identity, Order
 from kepgw.interop.profile import Profiles
 from kepgw.interop.rem_baseline import RemBaseline
-from kepgw.interop.workshop import Authority, Bench, Tools
+from kepgw.interop.stamps import Authority, Stamping
+from kepgw.interop.workshop import Bench, Tools
 from kepgw.message.envelope import open_envelope
 from kepgw.message.headers import split
 from kepgw.message.rendering import render
@@ -67,9 +68,9 @@ def made(tmp_path_factory):
             identity=identity,
             profiles=Profiles({profile.name: profile}),
             process_keys=(KeyPlace((keys / "process.pem", keys / "intermediate.pem"), keys / "process.key", ""),),
-            tsa_key=keys / "tsa.key",
-            tsa_certificates=(keys / "tsa.pem",),
-            authorities=(Authority("development", "", 1.0),),
+            stamping=Stamping(
+                (Authority("development", "", 1.0),), tsa_key=keys / "tsa.key", tsa_certificates=(keys / "tsa.pem",)
+            ),
         )
     )
     return Maker(bench, profile, load_anchors([keys / "root.pem"]))
