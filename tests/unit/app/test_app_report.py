@@ -146,6 +146,7 @@ def test_metadata_and_fonts(tmp_path):
     assert reader.trailer_view["/Info"]["/Title"] == "KEP Delil Raporu ABCD-EFGH-JKMN"
     (tmp_path / "a.pdf").write_bytes(drawn.octets)
     listed = subprocess.run(["pdffonts", tmp_path / "a.pdf"], capture_output=True, check=True, text=True).stdout
+    # reportlab names Helvetica in every file, and no text here uses it
     used = [line for line in listed.splitlines()[2:] if "Helvetica" not in line]
     assert used
     assert all(re.search(r"TrueType\s+\S+\s+yes\s+yes\s+yes", line) for line in used), (

@@ -1,6 +1,7 @@
 """The signing processes: real ones, started once."""
 
 import asyncio
+import hashlib
 import os
 import signal
 from dataclasses import replace
@@ -17,7 +18,7 @@ from kepgw.interop.case import Order
 from kepgw.interop.stamps import Authority
 from kepgw.interop.workshop import Bench, Workshop
 from kepgw.message.rendering import render
-from kepgw.trust import devpki
+from kepgw.trust import cms, devpki
 from kepgw.trust.judge import judge_message
 from kepgw.trust.paths import load_anchors
 from kepgw.trust.pkcs11session import PinRefused, TokenPlace
@@ -224,3 +225,19 @@ def test_a_certificate_with_another_name_signs_in_that_name(identities, tmp_path
     assert made.evidence.issuer.address == "kayit@hs91.kep.tr"
     assert b"<kayit@hs91.kep.tr>" in made.receipt
     assert b"<kayit@hs91.kep.tr>" in made.unsealed.head
+
+
+async def test_a_report_is_signed_with_a_key_on_a_token(hsm, identities):
+    keys = identities.folder / HS91 / "keys"
+    hsm.take(keys / "process.key")
+    workshop = Workshop(on_token(hsm, tools(identities.folder, HS91), keys, workers=1), workers=1)
+    try:
+        await workshop.start()
+        algorithm = await workshop.report_digest()
+        digest = hashlib.new(algorithm, b"%PDF").digest()
+        reading = cms.verify(await workshop.sign_report(digest), {algorithm: digest})
+    finally:
+        await workshop.close()
+    assert reading.signing_time is None, "the PDF states it itself (EN 319 142-1 6.3)"
+    assert reading.token is not None
+    assert reading.signer == identities.card(HS91).signers[0]
