@@ -40,6 +40,7 @@ REFUSALS: dict[str, Rule] = {
     "rate": Rule(451, "4.7.1", "PolicyViolation"),
     "account-disabled": Rule(550, "5.7.1", "PolicyViolation"),
     "no-send-right": Rule(550, "5.7.1", "PolicyViolation"),
+    "quota-exceeded": Rule(552, "5.2.2", "PolicyViolation"),  # RFC 3463 3.3
     "sender-not-account": Rule(553, "5.7.1", "PolicyViolation"),
     "from-not-account": Rule(550, "5.7.1", "PolicyViolation"),
     # the sender's own signature

@@ -11,6 +11,7 @@ LIVE: Final = frozenset(
         "keys.tls_certificates",
         "limits",
         "log",
+        "mailbox.quota_octets",
         "mailbox.read_evidence",
         "mailbox.retrieval_expiration",
         "mailbox.retrieval_expiration_after",

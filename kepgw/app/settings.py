@@ -317,6 +317,7 @@ class Mailbox(Section):
     """When evidence about reading is made; ``retrieval_expiration_after`` in seconds."""
 
     read_evidence: Literal["seen", "fetch"]
+    quota_octets: int = Field(ge=0)
     retrieval_expiration: bool
     retrieval_expiration_after: Seconds
 

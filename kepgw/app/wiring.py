@@ -57,6 +57,7 @@ def policy_of(config: Config) -> Policy:
     return Policy(
         content_octets=config.limits.content_octets,
         etebligat=config.policy.etebligat == "accept",
+        quota_octets=config.mailbox.quota_octets,
         signature=config.submission.require_signature,
     )
 

@@ -35,5 +35,6 @@ class Policy:
 
     content_octets: int = 26_214_400
     etebligat: bool = False
+    quota_octets: int = 0  # of an account that has none of its own; 0: no bound
     # "off": senders' own signatures are not looked at; "warn": verified and told; "require": no message without one
     signature: Literal["off", "warn", "require"] = "off"

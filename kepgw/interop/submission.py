@@ -29,7 +29,7 @@ from kepgw.message.original import Original, inspect
 from kepgw.message.rendering import Rendered, render
 from kepgw.message.words import unfold
 from kepgw.refusals import Refusal
-from kepgw.store.accounts import Operator, account_by_address, audit, operator_by_login
+from kepgw.store.accounts import Operator, account_by_address, audit, operator_by_login, room
 from kepgw.store.engine import Store, Tx
 from kepgw.store.ids import month_of, new_id
 from kepgw.store.mailboxes import SENT, Standard, deliver
@@ -99,8 +99,17 @@ class SubmissionCounter:
         """The envelope sender is the account. Raises Refusal."""
         if not operator.may(Right.SEND):
             raise Refusal("no-send-right", operator.login)
+        await self._store.read(lambda tx: self._hold_quota(tx, operator))
         if ascii_lower(address) != operator.address:
             raise Refusal("sender-not-account", f"{operator.login} as {address!r}", account=operator.address)
+
+    def _hold_quota(self, tx: Tx, operator: Operator) -> None:
+        """Over the quota nothing is sent; receiving goes on (PTT's notice on quotas). Raises Refusal."""
+        own, kept = room(tx, operator.account)
+        quota = self._policy.quota_octets if own is None else own
+        if quota and kept > quota:
+            told = {"used": kept >> 20, "quota": quota >> 20}
+            raise Refusal("quota-exceeded", f"{operator.address} keeps {kept} of {quota} octets", **told)
 
     async def recipient(self, operator: Operator, address: str, remote: str) -> str:
         """A recipient of a known provider; of ours only if there is such an account. Raises Refusal."""

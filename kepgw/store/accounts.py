@@ -44,6 +44,7 @@ class Account:
     address: str
     name: str
     state: str  # active | disabled | closed
+    quota: int | None  # octets; None: that of the configuration
 
     @property
     def receives(self) -> bool:
@@ -115,13 +116,13 @@ def certificates(tx: Tx, login: str) -> list[ClientCertificate]:
 
 def account_by_address(tx: Tx, address: str) -> Account | None:
     """The account of an address in its canonical (ASCII lower-case) form."""
-    row = tx.row("SELECT id, address, name, state FROM account WHERE address = ?", address)
+    row = tx.row("SELECT id, address, name, state, quota FROM account WHERE address = ?", address)
     return Account(*row) if row else None
 
 
 def accounts(tx: Tx) -> list[Account]:
     """All accounts by address."""
-    return [Account(*row) for row in tx.rows("SELECT id, address, name, state FROM account ORDER BY address")]
+    return [Account(*row) for row in tx.rows("SELECT id, address, name, state, quota FROM account ORDER BY address")]
 
 
 def add_account(tx: Tx, address: str, name: str, credentials: Credentials, at: datetime) -> int:
@@ -156,6 +157,21 @@ def set_account_state(tx: Tx, address: str, state: str) -> bool:
     if found:
         tx.announce("account", found.id)
     return changed > 0
+
+
+def room(tx: Tx, account_id: int) -> tuple[int | None, int]:
+    """The quota of an account (octets, None for that of the configuration), and what it keeps without evidence."""
+    row = tx.row(
+        "SELECT a.quota, (SELECT coalesce(sum(m.octets), 0) FROM mailbox m WHERE m.account = a.id)"
+        " FROM account a WHERE a.id = ?",
+        account_id,
+    )
+    return (row[0], int(row[1])) if row else (None, 0)
+
+
+def set_quota(tx: Tx, address: str, octets: int | None) -> bool:
+    """Set what an account may keep, None for the quota of the configuration; False when there is no such account."""
+    return tx.run("UPDATE account SET quota = ? WHERE address = ?", octets, address) > 0
 
 
 def set_password(tx: Tx, login: str, credentials: Credentials) -> bool:

@@ -238,7 +238,7 @@ def deliver(
 
     Raises LookupError when there is no such mailbox.
     """
-    mailbox_id, uid, modseq = _take_uids(tx, where, 1)
+    mailbox_id, uid, modseq = _take_uids(tx, where, 1, counted(kind, size))
     tx.run(
         "INSERT INTO mail (mailbox, uid, month, content, size, kind, message, dispatch, ordinal,"
         " internal_date, flags, modseq, served, recent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 1)",
@@ -258,16 +258,23 @@ def deliver(
     return uid
 
 
-def take_uids(tx: Tx, mailbox_id: int, count: int) -> tuple[int, int]:
-    """Reserve ``count`` UIDs: the first of them, and the modseq of this change."""
-    return _take_uids(tx, mailbox_id, count)[1:]
+def counted(kind: str, size: int) -> int:
+    """Octets of a mail that count towards the quota: evidence does not."""
+    return 0 if kind == "receipt" else size
 
 
-def _take_uids(tx: Tx, where: int | Standard, count: int) -> tuple[int, int, int]:
+def take_uids(tx: Tx, mailbox_id: int, count: int, octets: int) -> tuple[int, int]:
+    """Reserve ``count`` UIDs for mails of ``octets`` that count: the first UID, and the modseq of this change."""
+    return _take_uids(tx, mailbox_id, count, octets)[1:]
+
+
+def _take_uids(tx: Tx, where: int | Standard, count: int, octets: int) -> tuple[int, int, int]:
     known = "account = ? AND name = ?" if isinstance(where, Standard) else "id = ?"
     row = tx.row(
-        f"UPDATE mailbox SET uidnext = uidnext + ?, modseq = modseq + 1 WHERE {known} RETURNING id, uidnext, modseq",
+        "UPDATE mailbox SET uidnext = uidnext + ?, modseq = modseq + 1, octets = octets + ?"
+        f" WHERE {known} RETURNING id, uidnext, modseq",
         count,
+        octets,
         *(where if isinstance(where, Standard) else (where,)),
     )
     if row is None:
@@ -276,9 +283,14 @@ def _take_uids(tx: Tx, where: int | Standard, count: int) -> tuple[int, int, int
     return row[0], row[1] - count, row[2]
 
 
-def raise_modseq(tx: Tx, mailbox_id: int) -> int:
-    """The modseq of a change of a mailbox that is about to be written; subscribers hear of it (RFC 7162 3.1)."""
-    rows = tx.rows("UPDATE mailbox SET modseq = modseq + 1 WHERE id = ? RETURNING modseq", mailbox_id)
+def raise_modseq(tx: Tx, mailbox_id: int, freed: int = 0) -> int:
+    """The modseq of a change of a mailbox that is about to be written; subscribers hear of it (RFC 7162 3.1).
+
+    ``freed``: octets of mails that counted and go with this change.
+    """
+    rows = tx.rows(
+        "UPDATE mailbox SET modseq = modseq + 1, octets = octets - ? WHERE id = ? RETURNING modseq", freed, mailbox_id
+    )
     if not rows:
         raise LookupError(f"there is no mailbox {mailbox_id}")
     tx.announce("mailbox", mailbox_id)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from kepgw.store.engine import Row, Tx
 from kepgw.store.ids import micros
-from kepgw.store.mailboxes import SERVER_KEYWORDS, MailboxProblem, raise_modseq, take_uids
+from kepgw.store.mailboxes import SERVER_KEYWORDS, MailboxProblem, counted, raise_modseq, take_uids
 from kepgw.store.octets import ContentRef
 
 MAX_KEYWORDS: Final = 32  # of one mail, set by clients
@@ -265,30 +265,35 @@ def copy(tx: Tx, mailbox: int, uids: Sequence[int], target: int, *, move: bool =
     rows = [row for row, _ in select_rows(tx, mailbox, uids)]
     if not rows:
         return Copied(box[0], [], [])
-    first, modseq = take_uids(tx, target, len(rows))
+    first, modseq = take_uids(tx, target, len(rows), _counted(rows))
     tx.many(
         "INSERT INTO mail (mailbox, uid, month, content, size, kind, message, dispatch, ordinal,"
         " internal_date, flags, modseq, served, recent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
         [(target, uid, *row[2:10], row.flags, modseq, row.served) for uid, row in enumerate(rows, first)],
     )
     if move:
-        _remove(tx, mailbox, [(row.uid, row.month) for row in rows])
+        _remove(tx, mailbox, rows)
     return Copied(box[0], [row.uid for row in rows], list(range(first, first + len(rows))))
 
 
-def _remove(tx: Tx, mailbox: int, keys: list[tuple[int, int]]) -> None:
-    raise_modseq(tx, mailbox)
+def _counted(rows: Iterable[MailRow]) -> int:
+    return sum(counted(row.kind, row.size) for row in rows)
+
+
+def _remove(tx: Tx, mailbox: int, rows: Sequence[MailRow]) -> None:
+    raise_modseq(tx, mailbox, _counted(rows))
     tx.many(
-        "DELETE FROM mail WHERE mailbox = ? AND uid = ? AND month = ?", [(mailbox, uid, month) for uid, month in keys]
+        "DELETE FROM mail WHERE mailbox = ? AND uid = ? AND month = ?",
+        [(mailbox, row.uid, row.month) for row in rows],
     )
 
 
 def expunge(tx: Tx, mailbox: int, uids: Sequence[int]) -> list[int]:
     r"""Remove those of ``uids`` that have \Deleted from the mailbox; the UIDs that went."""
-    keys = [(row.uid, row.month) for row, _ in select_rows(tx, mailbox, uids) if "\\Deleted" in row.flags.split()]
-    if keys:
-        _remove(tx, mailbox, keys)
-    return [uid for uid, _ in keys]
+    rows = [row for row, _ in select_rows(tx, mailbox, uids) if "\\Deleted" in row.flags.split()]
+    if rows:
+        _remove(tx, mailbox, rows)
+    return [row.uid for row in rows]
 
 
 def submitted(tx: Tx, account: int, message_id: bytes, sent: int) -> MailRow | None:

@@ -281,8 +281,9 @@ def _take_away(tx: Tx, month: int, message: int, taken: Going) -> None:
         tx.run("DELETE FROM blob WHERE month = ? AND id = ?", month, blob)
     for content in contents:
         tx.run("DELETE FROM content WHERE month = ? AND id = ?", month, content)
-    for (mailbox,) in tx.rows("SELECT DISTINCT mailbox FROM mail WHERE month = ? AND message = ?", *key):
-        raise_modseq(tx, mailbox)
+    kept = "SELECT mailbox, sum(CASE WHEN kind = 'receipt' THEN 0 ELSE size END) FROM mail"
+    for mailbox, octets in tx.rows(f"{kept} WHERE month = ? AND message = ? GROUP BY mailbox", *key):
+        raise_modseq(tx, mailbox, octets)
     tx.run("DELETE FROM mail WHERE month = ? AND message = ?", *key)
     tx.run(
         "UPDATE message SET state = ?, content = NULL, sender = '', sender_name = '', subject = '', facts = '{}'"

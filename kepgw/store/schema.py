@@ -26,6 +26,7 @@ account = Table(
     Column("name", Text, nullable=False),
     Column("state", Text, nullable=False),  # active | disabled | closed
     Column("created", Big, nullable=False),
+    Column("quota", Big),  # octets; none: that of the configuration
 )
 
 operator = Table(
@@ -327,6 +328,7 @@ mailbox = Table(
     Column("uidnext", Big, nullable=False),
     Column("modseq", Big, nullable=False),
     Column("subscribed", Big, nullable=False),
+    Column("octets", Big, nullable=False, server_default="0"),  # of its mail, receipts not counted
     Index("mailbox_by_name", "account", "name", unique=True),
 )
 

@@ -11,6 +11,7 @@ from kepgw.store import accounts
 from kepgw.store.engine import Tx
 from kepgw.trust.keys import describe
 
+MOST_QUOTA: Final = 1 << 50  # octets
 MAX_NAME: Final = 200  # characters of an account's name
 
 
@@ -41,8 +42,35 @@ class AccountCommands(Commands):
     @command
     async def account_list(self) -> list[dict[str, Any]]:
         """All accounts by address."""
-        found = await self._store.read(accounts.accounts)
-        return [{"address": each.address, "name": each.name, "state": each.state} for each in found]
+
+        def work(tx: Tx) -> list[dict[str, Any]]:
+            return [
+                {
+                    "address": each.address,
+                    "name": each.name,
+                    "state": each.state,
+                    "used_octets": accounts.room(tx, each.id)[1],
+                    "quota_octets": self._config.mailbox.quota_octets if each.quota is None else each.quota,
+                }
+                for each in accounts.accounts(tx)
+            ]
+
+        return await self._store.read(work)
+
+    @command
+    async def account_quota(self, address: str, octets: int | None) -> dict[str, Any]:
+        """Set what an account may keep: octets, 0 for no bound, None for the quota of the configuration."""
+        canonical = self._own_address(address)
+        if octets is not None and not 0 <= octets <= MOST_QUOTA:
+            raise Refused("the quota must be from 0 (no bound) to 1 PB")
+
+        def work(tx: Tx) -> None:
+            if not accounts.set_quota(tx, canonical, octets):
+                raise no_account(canonical)
+            accounts.audit(tx, self._now(), self.actor, "quota-set", canonical, str(octets))
+
+        await self._store.write(work)
+        return {"address": canonical, "quota_octets": octets}
 
     @command
     async def account_state(self, address: str, state: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from kepgw.app.commands.access import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: add, list, disable, enable, password.")
+
+
 certificate = typer.Typer(no_args_is_help=True, help="TLS client certificates that log in: add, list, remove.")
 app.add_typer(certificate, name="certificate")
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="local@[sub.]hsNN.kep.tr", show_default=False)]
@@ -43,7 +45,20 @@ def list_(directory: Folder, as_json: Json = False) -> None:
     if as_json:
         out_json(found)
     else:
-        out(table(("ADDRESS", "STATE", "NAME"), [(each["address"], each["state"], each["name"]) for each in found]))
+        rows = [
+            (
+                each["address"],
+                each["state"],
+                _room(each["used_octets"], each["quota_octets"]),
+                each["name"],
+            )
+            for each in found
+        ]
+        out(table(("ADDRESS", "STATE", "KEEPS", "NAME"), rows))
+
+
+def _room(used: int, quota: int) -> str:
+    return f"{used >> 20} of {quota >> 20} MB" if quota else f"{used >> 20} MB"
 
 
 @app.command()
@@ -56,6 +71,21 @@ def disable(directory: Folder, address: Address) -> None:
 def enable(directory: Folder, address: Address) -> None:
     """Open a disabled account again."""
     note(f"{ask(directory, 'account_state', address=address, state='active')['address']} is active")
+
+
+@app.command()
+def quota(
+    directory: Folder,
+    address: Address,
+    megabytes: Annotated[
+        str, typer.Argument(metavar="MB|default", help="0: no bound; default: as configured.", show_default=False)
+    ],
+) -> None:
+    """Set how much an account may keep before it cannot send; evidence is not counted."""
+    if megabytes != "default" and not megabytes.isdecimal():
+        raise typer.BadParameter("give a number of MB, or default", param_hint="MB")
+    octets = None if megabytes == "default" else int(megabytes) << 20
+    note(f"{ask(directory, 'account_quota', address=address, octets=octets)['address']}: the quota is set")
 
 
 @app.command()

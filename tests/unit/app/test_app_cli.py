@@ -124,7 +124,28 @@ def test_any_address_under_the_own_domain_becomes_an_account(kepgw, folder, addr
     done = kepgw("account", "add", folder, address, "--name", "Ayşe Yılmaz", "--password-stdin", stdin=b"gizli-1\nx\n")
     assert (done.status, done.out) == (0, "")
     (entry,) = json.loads(kepgw("account", "list", folder, "--json").out)
-    assert entry == {"address": address.lower(), "name": "Ayşe Yılmaz", "state": "active"}
+    assert entry == {
+        "address": address.lower(),
+        "name": "Ayşe Yılmaz",
+        "state": "active",
+        "used_octets": 0,
+        "quota_octets": 104_857_600,
+    }
+
+
+def test_the_quota_of_an_account(kepgw, folder):
+    kepgw("account", "add", folder, "ayse@hs90.kep.tr", "--password-stdin", stdin=b"gizli-1\n")
+    for given, octets, shown in (
+        ("500", 500 << 20, "0 of 500 MB"),
+        ("0", 0, "0 MB"),
+        ("default", 100 << 20, "0 of 100 MB"),
+    ):
+        assert kepgw("account", "quota", folder, "ayse@hs90.kep.tr", given).status == 0
+        (entry,) = json.loads(kepgw("account", "list", folder, "--json").out)
+        assert entry["quota_octets"] == octets
+        assert shown in kepgw("account", "list", folder).out
+    assert kepgw("account", "quota", folder, "ayse@hs90.kep.tr", "çok").status == 2
+    assert kepgw("account", "quota", folder, "yok@hs90.kep.tr", "1").status == 1
 
 
 def test_the_password_is_the_first_line_and_stays_secret(kepgw, folder):

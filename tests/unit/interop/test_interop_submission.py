@@ -3,17 +3,19 @@
 import hashlib
 
 import pytest
-from interop_house import HS91, case, original
+from interop_house import HS91, case, original, sealed
 
 from kepgw.accounts.rights import Right
 from kepgw.errors import StoreFull
 from kepgw.evidence.codes import KepCode
+from kepgw.evidence.model import Entity
 from kepgw.interop.desk import Parameters
+from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.settings import Policy
 from kepgw.interop.work import order_of
 from kepgw.journey.states import State
 from kepgw.refusals import REFUSALS, Refusal
-from kepgw.store.accounts import operator_by_login, set_account_state
+from kepgw.store.accounts import operator_by_login, set_account_state, set_quota
 from kepgw.store.ids import month_of
 from kepgw.store.tasks import SIGN, Kind
 
@@ -330,3 +332,17 @@ async def test_a_hostile_subject_and_names_never_stop_the_evidence(house, ali):
 
 def test_the_kit_itself_speaks_of_the_same_digest():
     assert case(b"x").digest == hashlib.sha256(b"x").digest()
+
+
+async def test_over_the_quota_nothing_is_sent_and_receiving_goes_on(house, ali, bench):
+    house.submission.reconfigure(Policy(quota_octets=300), MalwareDesk(()))
+    await house.submission.sender(ali, "ali@hs90.kep.tr")
+    await house.submit(ali, original(body=b"x" * 400), VELI)
+    with pytest.raises(Refusal) as caught:
+        await house.submission.sender(ali, "ali@hs90.kep.tr")
+    assert (caught.value.key, caught.value.rule.code, caught.value.rule.enhanced) == ("quota-exceeded", 552, "5.2.2")
+    octets = original("veli@hs91.kep.tr", ["ali@hs90.kep.tr"])
+    await house.receive(sealed(bench, case(octets, recipients=(Entity("ali@hs90.kep.tr"),)), octets), "ali@hs90.kep.tr")
+    assert len(house.mails("INBOX", "ali@hs90.kep.tr")) == 1
+    await house.store.write(lambda tx: set_quota(tx, "ali@hs90.kep.tr", 0))  # an account of its own: no bound
+    await house.submission.sender(ali, "ali@hs90.kep.tr")

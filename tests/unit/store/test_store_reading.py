@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kepgw.accounts import passwords
-from kepgw.store import mailboxes, reading
+from kepgw.store import accounts, mailboxes, reading
 from kepgw.store.accounts import add_account
 from kepgw.store.engine import Store
 from kepgw.store.mailboxes import MailboxProblem
@@ -113,3 +113,30 @@ def test_the_row_of_a_submission(store):
     assert store.read_now(lambda tx: reading.submitted(tx, 1, b"<m@x>", sent)).uid == 1
     assert store.read_now(lambda tx: reading.submitted(tx, 2, b"<m@x>", sent)) is None
     assert store.read_now(lambda tx: reading.submitted(tx, 1, b"<n@x>", sent)) is None
+
+
+def test_what_an_account_keeps_is_counted_without_evidence(store, inbox):
+    def room():
+        return store.read_now(lambda tx: accounts.room(tx, 1))
+
+    def summed():
+        ((octets,),) = store.read_now(lambda tx: tx.rows("SELECT sum(size) FROM mail WHERE kind <> 'receipt'"))
+        return octets or 0
+
+    assert room() == (None, 10)
+    evidence = mailboxes.Standard(1, mailboxes.EVIDENCE)
+    store.write_now(lambda tx: mailboxes.deliver(tx, evidence, ContentRef(202601, 9), size=99, kind="receipt", at=AT))
+    assert room() == (None, 10)
+    store.write_now(lambda tx: mailboxes.create(tx, 1, "Dosya", AT))
+    box = store.read_now(lambda tx: mailboxes.standard(tx, 1, "Dosya"))
+    store.write_now(lambda tx: reading.copy(tx, inbox, [4, 5], box))
+    assert room() == (None, 17) == (None, summed())
+    store.write_now(lambda tx: reading.copy(tx, inbox, [3], box, move=True))
+    assert room() == (None, 17)
+    store.write_now(lambda tx: reading.store_flags(tx, inbox, [5], "+", ["\\Deleted"]))
+    store.write_now(lambda tx: reading.expunge(tx, inbox, [4, 5]))
+    assert room() == (None, 13) == (None, summed())
+    store.write_now(lambda tx: mailboxes.delete(tx, 1, "Dosya"))
+    assert room() == (None, 4) == (None, summed())
+    assert store.write_now(lambda tx: accounts.set_quota(tx, "a@hs90.kep.tr", 5))
+    assert room() == (5, 4)
