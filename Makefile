@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-pyproject
 
-.PHONY: help setup run demo test bench lint format clean
+.PHONY: help setup run demo test bench fuzz lint format clean
 
 help:
 	@echo "make run     one provider on loopback with two accounts; prints how to connect"
 	@echo "make demo    two providers exchange messages; every evidence is judged"
 	@echo "make test    the tests"
 	@echo "make bench   messages a second, against the bare signatures"
+	@echo "make fuzz    every reader of octets from outside against atheris, SECONDS=60 each, READERS=\"cms token\" for some"
 	@echo "make lint    style, types and layers"
 	@echo "make setup   only what the others need: programs and .venv"
 
@@ -36,6 +37,10 @@ test: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+fuzz: setup
+	@$(BIN)/python -m pip install --quiet -e '.[fuzz]'
+	@$(BIN)/python tests/fuzz --seconds $(or $(SECONDS),60) $(READERS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -9,6 +9,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
+from kepgw.errors import FormatError
+from kepgw.evidence import bounds
+
+# Octets; certificates in the field have 1 to 4 KB. Names, policies and extensions cost their number and more
+LARGEST: Final = 64 << 10
+
 # What cryptography raises for a broken certificate, most of it only when a field is asked for; a name with a string of
 # an unknown type is a KeyError.
 UNREADABLE: Final = (
@@ -25,6 +31,8 @@ UNREADABLE: Final = (
 @lru_cache(maxsize=64)
 def public_key(certificate: bytes) -> CertificatePublicKeyTypes:
     """The public key of a DER certificate. Raises ValueError when it cannot be read."""
+    if len(certificate) > LARGEST:
+        raise ValueError(f"a certificate of {len(certificate)} octets")
     try:
         return x509.load_der_x509_certificate(certificate).public_key()
     except UNREADABLE as error:
@@ -47,6 +55,8 @@ def names_certificate(given: bytes, certificate: bytes) -> bool:
         return True
     # the name may be encoded otherwise than in the certificate (RFC 5280 7.1)
     try:
+        bounds.check(given)
+        bounds.check(certificate)
         leaf = asn1_x509.Certificate.load(certificate, strict=True)
         pair = core.SequenceOf.load(given, spec=core.Any, strict=True)
         names = asn1_x509.GeneralNames.load(pair[0].dump())
@@ -56,7 +66,7 @@ def names_certificate(given: bytes, certificate: bytes) -> bool:
             and len(names) == 1
             and names[0].chosen.hashable == leaf.issuer.hashable
         )
-    except (TypeError, IndexError, AttributeError) as error:
+    except (FormatError, TypeError, IndexError, AttributeError) as error:
         raise ValueError(str(error)) from error
 
 

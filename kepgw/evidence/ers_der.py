@@ -10,6 +10,7 @@ from typing import Final
 from asn1crypto import algos, cms, core, tsp
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
+from kepgw.evidence import bounds
 
 CHECK: Final = "evidence-record"
 ALGORITHMS: Final = ("sha256", "sha384", "sha512")
@@ -100,7 +101,9 @@ def _stamp(octets: bytes) -> ArchiveTimeStamp:
 
 def _imprint(token: bytes) -> tuple[str, bytes]:
     """Digest algorithm and digest that a token is over."""
+    bounds.check(token, bounds.SIGNATURE)
     content = cms.ContentInfo.load(token, strict=True)["content"]["encap_content_info"]["content"]
+    bounds.check(bytes(content))
     imprint = tsp.TSTInfo.load(bytes(content), strict=True)["message_imprint"]
     return _known(str(imprint["hash_algorithm"]["algorithm"].native)), bytes(imprint["hashed_message"].native)
 
@@ -108,6 +111,7 @@ def _imprint(token: bytes) -> tuple[str, bytes]:
 def _algorithm(octets: bytes, tag: int) -> str:
     oid, *_ = _elements(_body(octets, tag))
     _body(oid, _OID)
+    bounds.check(oid)
     return _known(str(algos.DigestAlgorithmId.load(oid, strict=True).native))
 
 

@@ -20,7 +20,7 @@ from lxml import etree
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence.algorithms import DIGEST_NAMES, SIGNATURE_NAMES, SIGNATURES
-from kepgw.evidence.certificates import names_certificate, public_key
+from kepgw.evidence.certificates import LARGEST, names_certificate, public_key
 from kepgw.evidence.markup import canonical_form, parse, read_base64, read_time
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
@@ -187,6 +187,8 @@ class _Signature:
         found = [_octets(one) for one in self.key_info.iterfind(f"{_ds('X509Data')}/{_ds('X509Certificate')}")]
         if not 1 <= len(found) <= MAX_CERTIFICATES:
             raise SignatureInvalid(f"{len(found)} certificates in KeyInfo", CHECK, Sub.NO_SIGNING_CERTIFICATE_FOUND)
+        if max(map(len, found)) > LARGEST:
+            raise SignatureInvalid("a certificate in KeyInfo is too large", CHECK, Sub.FORMAT_FAILURE)
         return tuple(found)
 
     @cached_property

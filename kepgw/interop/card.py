@@ -23,6 +23,7 @@ from kepgw.refusals import Refusal
 VERSION: Final = 2
 ONE_CERTIFICATE: Final = 1  # the version before: one chain, at the top of the document
 MAX_CARD: Final = 256 * 1024  # characters
+MAX_LINE: Final = 4096  # characters; lines of certificates have 64
 MAX_NAME: Final = 200  # characters
 MAX_CHAINS: Final = 16
 MAX_CHAIN: Final = 10  # certificates
@@ -87,6 +88,8 @@ def read_card(text: str) -> Card:
     """Read a card, which may be a hostile one. Raises ConfigurationError: which key is wrong and what to do."""
     if len(text) > MAX_CARD:
         raise ConfigurationError("the card is larger than 256 KiB; ask the peer for a fresh one")
+    if max(map(len, text.splitlines()), default=0) > MAX_LINE:  # a dotted key takes the square of its parts
+        raise ConfigurationError("the card has a line that is too long; ask the peer for a fresh one")
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

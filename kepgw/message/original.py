@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from kepgw.message.addresses import addresses
+from kepgw.message.addresses import MAX_ADDRESSES, addresses
 from kepgw.message.headers import MAX_FIELDS, MAX_HEADER, Field, decode_text, fields
 from kepgw.refusals import Refusal
 
@@ -119,7 +119,15 @@ def _message_id(entries: list[Field]) -> str:
 
 def _addresses(entries: list[Field]) -> tuple[str, ...]:
     """Every address once, in order."""
-    return tuple(dict.fromkeys(mailbox.address for entry in entries for mailbox in addresses(entry.raw)))
+    found: dict[str, None] = {}
+    read = 0
+    for entry in entries:
+        mailboxes = addresses(entry.raw)
+        read += len(mailboxes)
+        if read > MAX_ADDRESSES:
+            raise Refusal("bad-header", f"more than {MAX_ADDRESSES} addresses in the fields of one name")
+        found |= dict.fromkeys(mailbox.address for mailbox in mailboxes)
+    return tuple(found)
 
 
 def _identifiers(entries: list[Field]) -> str:

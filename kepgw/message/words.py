@@ -1,6 +1,9 @@
 """The words of a header value: unfolding, and RFC 2047 encoded words both ways."""
 
 import codecs
+import encodings
+import encodings.aliases
+import pkgutil
 import re
 from base64 import b64encode
 from binascii import Error, a2b_base64, a2b_qp
@@ -13,6 +16,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 # Codecs of Python that are no charsets of mail: they take the square of the octets in time, or undo escapes
 _NO_CHARSET = frozenset(("punycode", "idna", "unicode-escape", "raw-unicode-escape"))
+
+_KNOWN = frozenset(encodings.aliases.aliases) | {each.name for each in pkgutil.iter_modules(encodings.__path__)}
 
 # RFC 2047 2: an encoded word has at most 75 characters. "=?utf-8?b?" and "?=" leave 63, so 45 octets of base64.
 _WORD_OCTETS = 45
@@ -34,7 +39,8 @@ def _plain(octets: bytes) -> str:
 
 def decode_charset(octets: bytes, charset: str) -> str:
     """Octets in a charset of mail; what is no character becomes U+FFFD. Raises LookupError or ValueError."""
-    if codecs.lookup(charset).name in _NO_CHARSET:
+    # Python looks for a module of every name that it does not know, and keeps each for ever
+    if encodings.normalize_encoding(charset).lower() not in _KNOWN or codecs.lookup(charset).name in _NO_CHARSET:
         raise LookupError(charset)
     return _SURROGATE.sub("\ufffd", octets.decode(charset, "replace"))  # UTF-7 gives halves of pairs
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kepgw.errors import SignatureInvalid, Sub
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence.certificates import LARGEST, UNREADABLE
 from kepgw.trust import der
 
 SMALLEST_RSA = 2048  # bits; TS 119 312 has called less unfit since 2019
@@ -95,6 +95,8 @@ def public_key(certificate: bytes) -> PublicKeyTypes:
 
     Raises SignatureInvalid(check="algorithm") for a key that is refused, (check="signature") for a broken certificate.
     """
+    if len(certificate) > LARGEST:
+        raise SignatureInvalid(f"a certificate of {len(certificate)} octets")
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
     except UNREADABLE as error:

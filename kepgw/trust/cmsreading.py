@@ -14,6 +14,8 @@ from typing import Any
 from asn1crypto import cms, core, tsp
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
+from kepgw.evidence import bounds
+from kepgw.evidence.certificates import LARGEST as LARGEST_CERTIFICATE
 from kepgw.trust.algorithms import DIGEST_OIDS, DIGEST_SIZES, verify_signature
 
 CHECK = "envelope-signature"
@@ -164,6 +166,7 @@ def verify_reading(reading: CmsReading, digest: bytes, check: str, *, sha1_id: b
 
 
 def _read(der: bytes) -> CmsReading:
+    bounds.check(der, bounds.SIGNATURE)
     outer = cms.ContentInfo.load(der, strict=True)
     if outer["content_type"].native != "signed_data":
         raise FormatError(f"CMS of type {outer['content_type'].native}")
@@ -204,7 +207,10 @@ def _certificates(signed: Any) -> list[Any]:
         return []
     if len(choices) > MOST_CERTIFICATES:
         raise FormatError(f"{len(choices)} certificates in one signature")
-    return [each.chosen for each in choices if each.name == "certificate"]
+    found = [each.chosen for each in choices if each.name == "certificate"]
+    if any(len(each.dump()) > LARGEST_CERTIFICATE for each in found):
+        raise FormatError("a certificate that is too large")
+    return found
 
 
 def _signer(sid: Any, certificates: list[Any]) -> bytes:
@@ -213,14 +219,20 @@ def _signer(sid: Any, certificates: list[Any]) -> bytes:
         if sid.name == "issuer_and_serial_number":
             named = sid.chosen
             if certificate.serial_number == named["serial_number"].native and (
-                certificate.issuer.dump() == named["issuer"].dump() or certificate.issuer == named["issuer"]
+                certificate.issuer.dump() == named["issuer"].dump() or _entered(certificate).issuer == named["issuer"]
             ):
                 return bytes(certificate.dump())
-        elif certificate.key_identifier == sid.chosen.native:
+        elif _entered(certificate).key_identifier == sid.chosen.native:
             return bytes(certificate.dump())
     raise SignatureInvalid(
         "the signer's certificate does not travel with the signature", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND
     )
+
+
+def _entered(certificate: Any) -> Any:
+    """A certificate in which asn1crypto may read further than its serial number."""
+    bounds.check(certificate.dump())
+    return certificate
 
 
 def _attributes(found: Any) -> dict[str, bytes]:

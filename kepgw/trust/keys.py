@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence.certificates import LARGEST, UNREADABLE
 from kepgw.trust.algorithms import HASHES, SIGNATURES, check_public_key, signature_padding
 
 Purpose = Literal["process", "tsa"]
@@ -170,6 +170,8 @@ class Description:
 
 def describe(certificate: bytes, at: datetime | None = None) -> Description:
     """Describe a DER or PEM certificate at ``at`` (now when None). Raises ConfigurationError for other octets."""
+    if len(certificate) > 2 * LARGEST:  # base64 and the lines around it
+        raise ConfigurationError(f"a certificate of {len(certificate)} octets")
     pem = certificate.lstrip().startswith(b"-----")
     try:
         read = x509.load_pem_x509_certificate(certificate) if pem else x509.load_der_x509_certificate(certificate)

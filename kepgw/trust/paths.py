@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid, Sub
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence import bounds
+from kepgw.evidence.certificates import LARGEST, UNREADABLE
 
 Usage = Literal["sign", "stamp", "user"]
 CHECK = "chain"
@@ -169,7 +170,10 @@ def _judge(candidate: Sequence[x509.Certificate], at: datetime) -> None:
     from pyhanko_certvalidator.validate import async_validate_path  # noqa: PLC0415
 
     try:
-        leaf, *between, end = [asn1.Certificate.load(each.public_bytes(Encoding.DER)) for each in candidate]
+        octets = [each.public_bytes(Encoding.DER) for each in candidate]
+        for each in octets:
+            bounds.check(each)
+        leaf, *between, end = map(asn1.Certificate.load, octets)
         anchor = CertTrustAnchor(end)
         context = ValidationContext(
             trust_roots=[anchor], moment=at, allow_fetching=False, revocation_mode="soft-fail",
@@ -204,6 +208,8 @@ def _load(certificate: bytes) -> x509.Certificate:
 
 def _readable(certificate: bytes) -> x509.Certificate | None:
     """The certificate if its names and dates can be read: cryptography reads them late, and would raise then."""
+    if len(certificate) > LARGEST:
+        return None
     try:
         read = x509.load_der_x509_certificate(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc

@@ -15,12 +15,15 @@ from typing import Any
 from asn1crypto import cms, core, tsp
 
 from kepgw.errors import FormatError, SignatureInvalid, StampUnavailable, Sub
+from kepgw.evidence import bounds
 from kepgw.trust import cmsreading, der, paths
 from kepgw.trust.algorithms import DIGEST_OIDS, DIGEST_SIZES, digest_identifier
 from kepgw.trust.cmsreading import TST_INFO
 
 CHECK = "time-stamp"
 LARGEST = 256 << 10  # octets of a request or response
+# PKIStatusInfo has none of the tags that are closed in a token
+_RESPONSE: bounds.Closed = {0x30: bounds.SIGNATURE}
 _TRUE = b"\x01\x01\xff"
 _VERSION = der.integer(1)
 _GEN_TIME = re.compile(rb"[0-9]{14}(\.[0-9]{1,9})?Z")
@@ -189,6 +192,7 @@ def _load(kind: Any, octets: bytes, name: str) -> Any:
     if len(octets) > LARGEST:
         raise FormatError(f"a {name} of {len(octets)} octets")
     try:
+        bounds.check(octets, _RESPONSE if kind is _Response else None)
         return kind.load(octets, strict=True)
     except Exception as error:  # asn1crypto raises errors of many kinds
         raise FormatError(f"not a readable {name}: {error}") from error

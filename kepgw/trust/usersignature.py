@@ -14,7 +14,8 @@ from asn1crypto import core
 from cryptography import x509
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence import bounds
+from kepgw.evidence.certificates import LARGEST, UNREADABLE
 from kepgw.message.headers import Octets
 from kepgw.message.usersignature import MAX_OPAQUE, UserSignature, forms
 from kepgw.trust import cmsreading, material, paths
@@ -140,6 +141,7 @@ def qualified(certificate: bytes) -> bool:
     try:
         value = read.extensions.get_extension_for_oid(_QC_STATEMENTS).value
         octets = value.public_bytes()
+        bounds.check(octets)
         found = {each["id"].dotted: each["info"] for each in _Statements.load(octets, strict=True)}
         if _QC_COMPLIANCE not in found:
             return False
@@ -151,6 +153,8 @@ def qualified(certificate: bytes) -> bool:
 
 
 def _certificate(certificate: bytes) -> x509.Certificate:
+    if len(certificate) > LARGEST:
+        raise SignatureInvalid(f"a certificate of {len(certificate)} octets", SIGNATURE)
     try:
         read = x509.load_der_x509_certificate(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc, read.serial_number
