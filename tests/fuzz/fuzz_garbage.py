@@ -540,9 +540,7 @@ CARDS: dict[str, Callable[[], bytes]] = {
     "deep tables": lambda: b"[" + b"a." * 100_000 + b"a]\n" + b"x=1\n",
     "brackets": lambda: b"a=" + fill(b"[", SMALL),
     "braces": lambda: b"a=" + fill(b"{a=", SMALL),
-    "certificates": lambda: samples.card().replace(
-        b"process_certificates = [", b"process_certificates = [" + b'"MAA=",' * 30_000
-    ),
+    "certificates": lambda: samples.card().replace(b"\ncertificates = [", b"\ncertificates = [" + b'"MAA=",' * 30_000),
     "number": lambda: b"kepgw_card=" + fill(b"9", SMALL),
 }
 COMMANDS: dict[str, Callable[[], bytes]] = {

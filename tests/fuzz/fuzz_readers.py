@@ -6,6 +6,7 @@ own way to refuse comes out of it: that is a finding. ``SEEDS`` gives honest oct
 
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 
 import fuzz_samples as samples
 
@@ -19,6 +20,7 @@ from kepgw.message.rendering import render as render_message
 from kepgw.refusals import Refusal
 from kepgw.smtp import grammar as smtp
 from kepgw.trust import algorithms, cmsreading, judge, keys, paths, revocation, tokens
+from kepgw.trust import certificates as shown
 from kepgw.trust import usersignature as judged_user
 from kepgw.trust.useranchors import Believed
 
@@ -77,12 +79,17 @@ def _certificate(octets: bytes) -> None:
         certificates.names_certificate(octets, samples.process_key().certificate)
     with suppress(ConfigurationError):
         keys.describe(octets)
+    shown.summary(octets)
+    shown.highest(octets, (octets, *samples.anchors()))
 
 
 def _revocation(octets: bytes) -> None:
     chain = (samples.process_key().certificate, samples.issuer_der(), samples.anchors()[0])
-    with suppress(SignatureInvalid):
-        revocation.check(chain, [octets], [octets], samples.AT)
+    for below, above in pairwise(chain):
+        revocation.crl_word(octets, below, above)
+        revocation.response_word(octets, below, above)
+    revocation.responders(octets)
+    revocation.verified(octets, chain[-1])
 
 
 def _envelope(octets: bytes) -> None:

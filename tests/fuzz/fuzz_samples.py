@@ -190,7 +190,7 @@ def card() -> bytes:
     """A provider card."""
     tls = load_anchors([keys() / "tls.pem"])[0]
     chain = (process_key().certificate, issuer_der(), anchors()[0])
-    made = Card("hs90.kep.tr", "HS90", "kep@hs90.kep.tr", ("hs90.kep.tr",), chain, "localhost", 25, tls)
+    made = Card("hs90.kep.tr", "HS90", "kep@hs90.kep.tr", ("hs90.kep.tr",), (chain,), "localhost", 25, tls)
     return write_card(made).encode()
 
 
