@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 
 from kepgw.errors import FormatError
-from kepgw.message.headers import MAX_HEADER, Field, Octets, decode_text, fields, first, split
+from kepgw.message.headers import MAX_HEADER, Field, Octets, decode_text, every, fields, first, split
 from kepgw.message.mime import MAX_BOUNDARY, ContentType, Region, content_type, decode_body, regions, structured
 from kepgw.message.sealing import OriginalPart, Unsealed, begin
 
@@ -98,6 +98,9 @@ def _part(data: bytes | mmap, region: Region) -> _Part:
     if header_end - region.start > MAX_HEADER:
         raise FormatError("a header block is too large")
     entries = fields(data[region.start : header_end])
+    # two of one name make two readers take the part apart in two ways (RFC 5322 3.6, RFC 2045 3)
+    if any(len(every(entries, name)) > 1 for name in ("content-type", "content-transfer-encoding")):
+        raise FormatError("a part has two content types or transfer encodings")
     kind, encoding = first(entries, "content-type"), first(entries, "content-transfer-encoding")
     return _Part(
         entries,
