@@ -28,13 +28,18 @@ UNREADABLE: Final = (
 )
 
 
+def load(certificate: bytes) -> x509.Certificate:
+    """A DER certificate of a stranger. Raises one of UNREADABLE, as its fields do later, and when it is over LARGEST."""
+    if len(certificate) > LARGEST:
+        raise ValueError(f"a certificate of {len(certificate)} octets")
+    return x509.load_der_x509_certificate(certificate)
+
+
 @lru_cache(maxsize=64)
 def public_key(certificate: bytes) -> CertificatePublicKeyTypes:
     """The public key of a DER certificate. Raises ValueError when it cannot be read."""
-    if len(certificate) > LARGEST:
-        raise ValueError(f"a certificate of {len(certificate)} octets")
     try:
-        return x509.load_der_x509_certificate(certificate).public_key()
+        return load(certificate).public_key()
     except UNREADABLE as error:
         raise ValueError(str(error)) from error
 

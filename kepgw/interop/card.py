@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cryptography import x509
-
 from kepgw.accounts.address import is_provider_domain, parse
 from kepgw.errors import ConfigurationError
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence.certificates import UNREADABLE, load
 from kepgw.refusals import Refusal
 
 VERSION: Final = 2
@@ -182,7 +180,7 @@ def _certificate(pem: object, key: str) -> bytes:
     body = "".join(line for line in text.splitlines() if line and not line.startswith("-----"))
     try:
         der = base64.b64decode(body, validate=True)
-        read = x509.load_der_x509_certificate(der)
+        read = load(der)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc  # read late, and raised late
     except (binascii.Error, *UNREADABLE) as error:
         raise ConfigurationError(f"the card's {key} does not hold a readable certificate: {error}") from error

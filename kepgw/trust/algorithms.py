@@ -7,14 +7,13 @@ bits and curves other than P-256, P-384 and P-521 are refused as well.
 from functools import lru_cache
 from typing import NamedTuple
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from kepgw.errors import SignatureInvalid, Sub
-from kepgw.evidence.certificates import LARGEST, UNREADABLE
+from kepgw.evidence.certificates import UNREADABLE, load
 from kepgw.trust import der
 
 SMALLEST_RSA = 2048  # bits; TS 119 312 has called less unfit since 2019
@@ -95,10 +94,8 @@ def public_key(certificate: bytes) -> PublicKeyTypes:
 
     Raises SignatureInvalid(check="algorithm") for a key that is refused, (check="signature") for a broken certificate.
     """
-    if len(certificate) > LARGEST:
-        raise SignatureInvalid(f"a certificate of {len(certificate)} octets")
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
+        key = load(certificate).public_key()
     except UNREADABLE as error:
         raise SignatureInvalid(
             f"the signer's certificate cannot be read: {error}", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND

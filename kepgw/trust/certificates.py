@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import NameOID
 
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence.certificates import UNREADABLE, load
 
 LONGEST_NAME = 200  # characters of a name from a stranger's certificate
 _HIGHEST = 6  # certificates above the first one, and signature checks for each
@@ -39,7 +39,7 @@ def summary(certificate: bytes) -> Summary:
     """Describe a DER certificate; never raises."""
     fingerprint = hashlib.sha256(certificate).hexdigest()
     try:
-        read = x509.load_der_x509_certificate(certificate)
+        read = load(certificate)
         return Summary(
             fingerprint,
             name_of(read.subject),
@@ -97,7 +97,7 @@ def _issuer(certificate: bytes, others: tuple[bytes, ...]) -> bytes | None:
 
 def _readable(certificate: bytes) -> x509.Certificate | None:
     try:
-        read = x509.load_der_x509_certificate(certificate)
+        read = load(certificate)
         _ = read.subject, read.issuer
     except UNREADABLE:
         return None

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid
-from kepgw.evidence.certificates import LARGEST, UNREADABLE
+from kepgw.evidence.certificates import LARGEST, UNREADABLE, load
 from kepgw.trust.algorithms import HASHES, SIGNATURES, check_public_key, signature_padding
 
 Purpose = Literal["process", "tsa"]
@@ -174,7 +174,7 @@ def describe(certificate: bytes, at: datetime | None = None) -> Description:
         raise ConfigurationError(f"a certificate of {len(certificate)} octets")
     pem = certificate.lstrip().startswith(b"-----")
     try:
-        read = x509.load_pem_x509_certificate(certificate) if pem else x509.load_der_x509_certificate(certificate)
+        read = x509.load_pem_x509_certificate(certificate) if pem else load(certificate)
         public, subject, issuer = read.public_key(), read.subject.rfc4514_string(), read.issuer.rfc4514_string()
         begins, ends = read.not_valid_before_utc, read.not_valid_after_utc
     except UNREADABLE as error:

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from kepgw.errors import ConfigurationError, SignatureInvalid, Sub
 from kepgw.evidence import bounds
-from kepgw.evidence.certificates import LARGEST, UNREADABLE
+from kepgw.evidence.certificates import UNREADABLE, load
 
 Usage = Literal["sign", "stamp", "user"]
 CHECK = "chain"
@@ -208,10 +208,8 @@ def _load(certificate: bytes) -> x509.Certificate:
 
 def _readable(certificate: bytes) -> x509.Certificate | None:
     """The certificate if its names and dates can be read: cryptography reads them late, and would raise then."""
-    if len(certificate) > LARGEST:
-        return None
     try:
-        read = x509.load_der_x509_certificate(certificate)
+        read = load(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc
     except UNREADABLE:
         return None

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from kepgw.evidence.certificates import UNREADABLE
+from kepgw.evidence.certificates import UNREADABLE, load
 from kepgw.trust.algorithms import HASHES, verify_signature
 from kepgw.trust.cmsreading import signature_algorithm
 
@@ -242,7 +242,7 @@ def verified(octets: bytes, signer: bytes) -> bool:
 
 def _certificate(octets: bytes) -> x509.Certificate | None:
     try:
-        read = x509.load_der_x509_certificate(octets)
+        read = load(octets)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc, read.serial_number
     except UNREADABLE:
         return None

@@ -15,7 +15,7 @@ from cryptography import x509
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence import bounds
-from kepgw.evidence.certificates import LARGEST, UNREADABLE
+from kepgw.evidence.certificates import UNREADABLE, load
 from kepgw.message.headers import Octets
 from kepgw.message.usersignature import MAX_OPAQUE, UserSignature, forms
 from kepgw.trust import cmsreading, material, paths
@@ -153,10 +153,8 @@ def qualified(certificate: bytes) -> bool:
 
 
 def _certificate(certificate: bytes) -> x509.Certificate:
-    if len(certificate) > LARGEST:
-        raise SignatureInvalid(f"a certificate of {len(certificate)} octets", SIGNATURE)
     try:
-        read = x509.load_der_x509_certificate(certificate)
+        read = load(certificate)
         _ = read.subject, read.issuer, read.not_valid_before_utc, read.not_valid_after_utc, read.serial_number
     except UNREADABLE as error:
         reason = f"the signer's certificate cannot be read: {error}"
