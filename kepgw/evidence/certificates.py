@@ -29,7 +29,7 @@ UNREADABLE: Final = (
 
 
 def load(certificate: bytes) -> x509.Certificate:
-    """A DER certificate of a stranger. Raises one of UNREADABLE, as its fields do later, and when it is over LARGEST."""
+    """A DER certificate of a stranger. Raises one of UNREADABLE, as its fields do later; also when over LARGEST."""
     if len(certificate) > LARGEST:
         raise ValueError(f"a certificate of {len(certificate)} octets")
     return x509.load_der_x509_certificate(certificate)

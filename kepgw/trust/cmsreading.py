@@ -16,6 +16,7 @@ from asn1crypto import cms, core, tsp
 from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence import bounds
 from kepgw.evidence.certificates import LARGEST as LARGEST_CERTIFICATE
+from kepgw.trust import der
 from kepgw.trust.algorithms import DIGEST_OIDS, DIGEST_SIZES, verify_signature
 
 CHECK = "envelope-signature"
@@ -81,36 +82,36 @@ class CmsReading:
     token: bytes | None
 
 
-def read(der: bytes, most: int = LARGEST) -> CmsReading:
+def read(octets: bytes, most: int = LARGEST) -> CmsReading:
     """Take a ContentInfo of at most ``most`` octets apart.
 
     Raises FormatError for broken octets, SignatureInvalid for what is never accepted. The last few readings are
     remembered: who verifies has mostly looked inside before (0.35 ms each time). Larger ones, with a whole message
     inside, are not.
     """
-    if len(der) > most:
-        raise FormatError(f"a CMS signature of {len(der)} octets")
-    return _remembered(der) if len(der) <= LARGEST else _remembered.__wrapped__(der)
+    if len(octets) > most:
+        raise FormatError(f"a CMS signature of {len(octets)} octets")
+    return _remembered(octets) if len(octets) <= LARGEST else _remembered.__wrapped__(octets)
 
 
 @lru_cache(maxsize=16)
-def _remembered(der: bytes) -> CmsReading:
+def _remembered(octets: bytes) -> CmsReading:
     try:
-        return _read(der)
+        return _read(octets)
     except (FormatError, SignatureInvalid):
         raise
     except Exception as error:  # asn1crypto: ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError
         raise FormatError(f"not a readable CMS signature: {error}") from error
 
 
-def verify(der: bytes, digest: bytes | Mapping[str, bytes], *, check: str = CHECK) -> CmsReading:
+def verify(octets: bytes, digest: bytes | Mapping[str, bytes], *, check: str = CHECK) -> CmsReading:
     """Verify a detached CAdES signature over content with this digest; the certificate path is judged elsewhere.
 
     ``digest`` is the content's SHA-256 (SHA-384 and SHA-512 are known by their length), or several by name
     ("sha256", ...). Raises SignatureInvalid(check) when anything does not hold, broken octets included.
     """
     try:
-        reading = read(der)
+        reading = read(octets)
     except (FormatError, SignatureInvalid) as error:
         raise SignatureInvalid(str(error), check, error.sub) from error
     if reading.content is not None:
@@ -165,9 +166,9 @@ def verify_reading(reading: CmsReading, digest: bytes, check: str, *, sha1_id: b
         raise error.under(check) from error
 
 
-def _read(der: bytes) -> CmsReading:
-    bounds.check(der, bounds.SIGNATURE)
-    outer = cms.ContentInfo.load(der, strict=True)
+def _read(octets: bytes) -> CmsReading:
+    bounds.check(octets, bounds.SIGNATURE)
+    outer = cms.ContentInfo.load(octets, strict=True)
     if outer["content_type"].native != "signed_data":
         raise FormatError(f"CMS of type {outer['content_type'].native}")
     signed = outer["content"]
@@ -184,9 +185,9 @@ def _read(der: bytes) -> CmsReading:
     content = signed["encap_content_info"]["content"]
     return CmsReading(
         signer=_signer(info["sid"], certificates),
-        certificates=tuple(each.dump() for each in certificates),
+        certificates=tuple(map(der.as_given, certificates)),
         content_type=signed["encap_content_info"]["content_type"].dotted,
-        content=None if isinstance(content, core.Void) or content.native is None else bytes(content),
+        content=_content(content),
         attribute_content_type=_required(attributes, _CONTENT_TYPE, core.ObjectIdentifier).dotted,
         message_digest=_required(attributes, _MESSAGE_DIGEST, core.OctetString).native,
         signing_time=None if time is None else cms.Time.load(time, strict=True).native.astimezone(UTC),
@@ -201,6 +202,16 @@ def _read(der: bytes) -> CmsReading:
     )
 
 
+def _content(found: Any) -> bytes | None:
+    """The encapsulated octets, None when detached."""
+    if isinstance(found, core.Void) or found.contents is None:
+        return None
+    # in a version that does not fit the content asn1crypto reads none (RFC 5652 5.1)
+    if not isinstance(found, core.OctetString | core.ParsableOctetString):
+        raise FormatError("encapsulated content that is no octet string")
+    return bytes(found)
+
+
 def _certificates(signed: Any) -> list[Any]:
     choices = signed["certificates"]
     if isinstance(choices, core.Void):
@@ -208,7 +219,7 @@ def _certificates(signed: Any) -> list[Any]:
     if len(choices) > MOST_CERTIFICATES:
         raise FormatError(f"{len(choices)} certificates in one signature")
     found = [each.chosen for each in choices if each.name == "certificate"]
-    if any(len(each.dump()) > LARGEST_CERTIFICATE for each in found):
+    if any(len(each.contents) > LARGEST_CERTIFICATE for each in found):
         raise FormatError("a certificate that is too large")
     return found
 
@@ -219,11 +230,12 @@ def _signer(sid: Any, certificates: list[Any]) -> bytes:
         if sid.name == "issuer_and_serial_number":
             named = sid.chosen
             if certificate.serial_number == named["serial_number"].native and (
-                certificate.issuer.dump() == named["issuer"].dump() or _entered(certificate).issuer == named["issuer"]
+                certificate.issuer.chosen.contents == named["issuer"].chosen.contents
+                or _entered(certificate).issuer == named["issuer"]
             ):
-                return bytes(certificate.dump())
+                return der.as_given(certificate)
         elif _entered(certificate).key_identifier == sid.chosen.native:
-            return bytes(certificate.dump())
+            return der.as_given(certificate)
     raise SignatureInvalid(
         "the signer's certificate does not travel with the signature", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND
     )
@@ -231,7 +243,7 @@ def _signer(sid: Any, certificates: list[Any]) -> bytes:
 
 def _entered(certificate: Any) -> Any:
     """A certificate in which asn1crypto may read further than its serial number."""
-    bounds.check(certificate.dump())
+    bounds.check(der.as_given(certificate))
     return certificate
 
 
@@ -333,5 +345,5 @@ def _token(found: Any) -> bytes | None:
         raise FormatError(f"{len(found)} unsigned attributes")
     for attribute in found:
         if attribute["type"].dotted == _TIME_STAMP and len(attribute["values"]):
-            return bytes(attribute["values"][0].dump())
+            return der.as_given(attribute["values"][0])
     return None

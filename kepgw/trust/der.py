@@ -5,6 +5,7 @@ Each function returns one complete encoding, so that constant parts are joined o
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 NULL = b"\x05\x00"
 
@@ -16,6 +17,15 @@ def tlv(tag: int, content: bytes) -> bytes:
         return bytes((tag, size)) + content
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def as_given(value: Any) -> bytes:
+    """The octets of a SEQUENCE that asn1crypto has read.
+
+    Its own ``dump`` encodes the whole anew when the last octet of the length happens to be 80, which takes it for the
+    mark of an indefinite one: what was signed or stamped could change on the way.
+    """
+    return tlv(0x30, bytes(value.contents))
 
 
 def sequence(*parts: bytes) -> bytes:

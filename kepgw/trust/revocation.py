@@ -20,6 +20,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kepgw.evidence.certificates import UNREADABLE, load
+from kepgw.trust import der
 from kepgw.trust.algorithms import HASHES, verify_signature
 from kepgw.trust.cmsreading import signature_algorithm
 
@@ -233,7 +234,7 @@ def verified(octets: bytes, signer: bytes) -> bool:
     try:
         basic = asn1_ocsp.OCSPResponse.load(octets)["response_bytes"]["response"].parsed
         kind, digest, salt = signature_algorithm(basic["signature_algorithm"])
-        signed, signature = basic["tbs_response_data"].dump(), basic["signature"].native
+        signed, signature = der.as_given(basic["tbs_response_data"]), basic["signature"].native
         verify_signature(signer, kind, digest, salt, signature, signed, CHECK)
     except Exception:  # ours, and asn1crypto's of many kinds
         return False

@@ -106,7 +106,7 @@ def read_response(response: bytes) -> bytes:
         granted = status["status"].native
         words = "; ".join(status["status_string"].native or ()) if "status_string" in status else ""
         reason = status["fail_info"].native
-        token = b"" if isinstance(read["time_stamp_token"], core.Void) else read["time_stamp_token"].dump()
+        token = b"" if isinstance(read["time_stamp_token"], core.Void) else der.as_given(read["time_stamp_token"])
     except FormatError as error:
         raise StampUnavailable(str(error), "unreadable") from error
     except Exception as error:  # asn1crypto parses lazily and raises errors of many kinds

@@ -77,7 +77,7 @@ def signed_data(**parts: bytes) -> bytes:
         )
     }  # fmt: skip
     whole = {
-        "version": info["version"].dump(),
+        "version": parts.get("cms_version", info["version"].dump()),
         "digest_algorithms": info["digest_algorithms"].dump(),
         "encap_content_info": info["encap_content_info"].dump(),
         "certificates": info["certificates"].dump(),
@@ -201,7 +201,8 @@ def token(**changes: bytes) -> bytes:
     )
     info = der.sequence(*(changes.get(name, content[name].dump()) for name in names), changes.get("extensions", b""))
     return signed_data(
-        encap_content_info=der.sequence(der.oid("1.2.840.113549.1.9.16.1.4"), der.tagged(0, der.octet_string(info)))
+        cms_version=der.integer(3),
+        encap_content_info=der.sequence(der.oid("1.2.840.113549.1.9.16.1.4"), der.tagged(0, der.octet_string(info))),
     )
 
 
