@@ -5,22 +5,25 @@ SHA-1 or MD5 is refused by standing in no table (TS 119 312).
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from asn1crypto import cms, core, tsp
+from asn1crypto import cms
+from asn1crypto import x509 as asn1_x509
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence import bounds
 from kepgw.evidence.certificates import LARGEST as LARGEST_CERTIFICATE
-from kepgw.trust import der
+from kepgw.trust import ber, der
 from kepgw.trust.algorithms import DIGEST_OIDS, DIGEST_SIZES, verify_signature
 
 CHECK = "envelope-signature"
 DATA = "1.2.840.113549.1.7.1"
+SIGNED_DATA = "1.2.840.113549.1.7.2"
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
 
 LARGEST = 1 << 20  # octets of a signature: a chain of six certificates and a token are below 20 KB
@@ -46,6 +49,7 @@ _PROTECTION = "1.2.840.113549.1.9.52"
 _CERTIFICATE_V1 = "1.2.840.113549.1.9.16.2.12"
 _CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
 _TIME_STAMP = "1.2.840.113549.1.9.16.2.14"
+_UTC_TIME = re.compile(rb"\x17\x0d\d{12}Z")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def read(octets: bytes, most: int = LARGEST) -> CmsReading:
     """Take a ContentInfo of at most ``most`` octets apart.
 
     Raises FormatError for broken octets, SignatureInvalid for what is never accepted. The last few readings are
-    remembered: who verifies has mostly looked inside before (0.35 ms each time). Larger ones, with a whole message
+    remembered: who verifies has mostly looked inside before. Larger ones, with a whole message
     inside, are not.
     """
     if len(octets) > most:
@@ -100,7 +104,7 @@ def _remembered(octets: bytes) -> CmsReading:
         return _read(octets)
     except (FormatError, SignatureInvalid):
         raise
-    except Exception as error:  # asn1crypto: ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError
+    except Exception as error:  # parts that are missing (ValueError), and asn1crypto's of many kinds
         raise FormatError(f"not a readable CMS signature: {error}") from error
 
 
@@ -168,106 +172,162 @@ def verify_reading(reading: CmsReading, digest: bytes, check: str, *, sha1_id: b
 
 def _read(octets: bytes) -> CmsReading:
     bounds.check(octets, bounds.SIGNATURE)
-    outer = cms.ContentInfo.load(octets, strict=True)
-    if outer["content_type"].native != "signed_data":
-        raise FormatError(f"CMS of type {outer['content_type'].native}")
-    signed = outer["content"]
-    infos = signed["signer_infos"]
-    if len(infos) != 1:
-        raise SignatureInvalid(f"{len(infos)} signers in place of one", sub=Sub.FORMAT_FAILURE)
-    info = infos[0]
-    certificates = _certificates(signed)
-    attributes = _attributes(info["signed_attrs"])
-    digest = _digest(info["digest_algorithm"])
-    kind, salt = _signature(info["signature_algorithm"], digest)
-    _check_protection(attributes.get(_PROTECTION), info)
+    outer = ber.inside(octets, ber.whole(octets, ber.SEQUENCE))
+    if len(outer) != 2 or ber.identifier(octets, outer[0]) != SIGNED_DATA:
+        raise FormatError("a CMS that is no SignedData")
+    (signed,) = ber.inside(octets, ber.expected(outer[1], 0xA0))
+    # RFC 5652 5.1: version, digestAlgorithms, encapContentInfo, [0] certificates, [1] crls, signerInfos
+    version, algorithms, encapsulated, *rest = ber.inside(octets, ber.expected(signed, ber.SEQUENCE))
+    ber.integer(octets, version)
+    ber.expected(algorithms, ber.SET)
+    certificates = _certificates(octets, rest.pop(0) if rest and rest[0].tag == 0xA0 else None)
+    if rest and rest[0].tag == 0xA1:
+        rest.pop(0)
+    (infos,) = rest
+    signers = ber.inside(octets, ber.expected(infos, ber.SET))
+    if len(signers) != 1:
+        raise SignatureInvalid(f"{len(signers)} signers in place of one", sub=Sub.FORMAT_FAILURE)
+    return _signer_info(octets, signers[0], certificates, *_content(octets, encapsulated))
+
+
+def _signer_info(
+    octets: bytes, info: ber.Element, certificates: tuple[bytes, ...], content_type: str, content: bytes | None
+) -> CmsReading:
+    # RFC 5652 5.3: version, sid, digestAlgorithm, [0] signedAttrs, signatureAlgorithm, signature, [1] unsignedAttrs
+    version, sid, digested, *rest = ber.inside(octets, ber.expected(info, ber.SEQUENCE))
+    ber.integer(octets, version)
+    signed = rest.pop(0) if rest and rest[0].tag == 0xA0 else None
+    signing, signature, *rest = rest
+    unsigned = rest.pop(0) if rest and rest[0].tag == 0xA1 else None
+    if rest:
+        raise FormatError("a SignerInfo with more parts than it has")
+    attributes = _attributes(octets, signed)
+    assert signed is not None
+    digest = _digest_algorithm(ber.as_given(octets, digested))
+    kind, salt = _signature(ber.as_given(octets, signing), digest)
+    _check_protection(attributes.get(_PROTECTION), ber.as_given(octets, digested), ber.as_given(octets, signing))
+    named_type, named_digest = _required(attributes, _CONTENT_TYPE), _required(attributes, _MESSAGE_DIGEST)
     time = attributes.get(_SIGNING_TIME)
-    content = signed["encap_content_info"]["content"]
     return CmsReading(
-        signer=_signer(info["sid"], certificates),
-        certificates=tuple(map(der.as_given, certificates)),
-        content_type=signed["encap_content_info"]["content_type"].dotted,
-        content=_content(content),
-        attribute_content_type=_required(attributes, _CONTENT_TYPE, core.ObjectIdentifier).dotted,
-        message_digest=_required(attributes, _MESSAGE_DIGEST, core.OctetString).native,
-        signing_time=None if time is None else cms.Time.load(time, strict=True).native.astimezone(UTC),
+        signer=_signer(octets, sid, certificates),
+        certificates=certificates,
+        content_type=content_type,
+        content=content,
+        attribute_content_type=ber.identifier(named_type, ber.whole(named_type, ber.OID)),
+        message_digest=ber.octet_string(named_digest, ber.element(named_digest, 0, len(named_digest))),
+        signing_time=None if time is None else _time(time),
         certificate_id=_certificate_id(attributes),
         algorithm=f"{kind}-{digest}",
         kind=kind,
         digest_algorithm=digest,
         salt=salt,
-        signed_attributes=info["signed_attrs"].untag().dump(),
-        signature=info["signature"].native,
-        token=_token(info["unsigned_attrs"]),
+        # signed as a SET, carried as [0] (RFC 5652 5.4)
+        signed_attributes=der.tlv(ber.SET, ber.content(octets, signed)),
+        signature=ber.octet_string(octets, signature),
+        token=_token(octets, unsigned),
     )
 
 
-def _content(found: Any) -> bytes | None:
-    """The encapsulated octets, None when detached."""
-    if isinstance(found, core.Void) or found.contents is None:
-        return None
-    # in a version that does not fit the content asn1crypto reads none (RFC 5652 5.1)
-    if not isinstance(found, core.OctetString | core.ParsableOctetString):
-        raise FormatError("encapsulated content that is no octet string")
-    return bytes(found)
+def _content(octets: bytes, encapsulated: ber.Element) -> tuple[str, bytes | None]:
+    """Type and octets of the encapsulated content, None when detached."""
+    named, *held = ber.inside(octets, ber.expected(encapsulated, ber.SEQUENCE))
+    if not held:
+        return ber.identifier(octets, named), None
+    ((one,),) = (ber.inside(octets, ber.expected(each, 0xA0)) for each in held)
+    return ber.identifier(octets, named), ber.octet_string(octets, one)
 
 
-def _certificates(signed: Any) -> list[Any]:
-    choices = signed["certificates"]
-    if isinstance(choices, core.Void):
-        return []
-    if len(choices) > MOST_CERTIFICATES:
-        raise FormatError(f"{len(choices)} certificates in one signature")
-    found = [each.chosen for each in choices if each.name == "certificate"]
-    if any(len(each.contents) > LARGEST_CERTIFICATE for each in found):
+def _certificates(octets: bytes, held: ber.Element | None) -> tuple[bytes, ...]:
+    """The X.509 certificates; the other choices of RFC 5652 10.2.2 have context tags and are passed over."""
+    found = [] if held is None else ber.inside(octets, held)
+    if len(found) > MOST_CERTIFICATES:
+        raise FormatError(f"{len(found)} certificates in one signature")
+    certificates = tuple(ber.as_given(octets, each) for each in found if each.tag == ber.SEQUENCE)
+    if any(len(each) > LARGEST_CERTIFICATE for each in certificates):
         raise FormatError("a certificate that is too large")
-    return found
+    return certificates
 
 
-def _signer(sid: Any, certificates: list[Any]) -> bytes:
+def _signer(octets: bytes, sid: ber.Element, certificates: tuple[bytes, ...]) -> bytes:
     """The certificate that the SignerIdentifier names (RFC 5652 5.3)."""
-    for certificate in certificates:
-        if sid.name == "issuer_and_serial_number":
-            named = sid.chosen
-            if certificate.serial_number == named["serial_number"].native and (
-                certificate.issuer.chosen.contents == named["issuer"].chosen.contents
-                or _entered(certificate).issuer == named["issuer"]
-            ):
-                return der.as_given(certificate)
-        elif _entered(certificate).key_identifier == sid.chosen.native:
-            return der.as_given(certificate)
-    raise SignatureInvalid(
-        "the signer's certificate does not travel with the signature", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND
-    )
+    if sid.tag == ber.SEQUENCE:
+        issuer, number = ber.inside(octets, sid)
+        serial, name = ber.integer(octets, number), ber.as_given(octets, issuer)
+        alike = [each for each in certificates if _issuer_and_serial(each)[1] == serial]
+        found = [each for each in alike if _issuer_and_serial(each)[0] == name]
+        # the name may be encoded otherwise than in the certificate (RFC 5280 7.1)
+        found = found or [each for each in alike if _entered(each).issuer == asn1_x509.Name.load(name)]
+    elif sid.tag == 0x80:
+        found = [each for each in certificates if _entered(each).key_identifier == ber.content(octets, sid)]
+    else:
+        raise FormatError("a SignerIdentifier of an unknown kind")
+    if not found:
+        raise SignatureInvalid(
+            "the signer's certificate does not travel with the signature", sub=Sub.NO_SIGNING_CERTIFICATE_FOUND
+        )
+    return found[0]
 
 
-def _entered(certificate: Any) -> Any:
-    """A certificate in which asn1crypto may read further than its serial number."""
-    bounds.check(der.as_given(certificate))
-    return certificate
+@lru_cache(maxsize=512)
+def _issuer_and_serial(certificate: bytes) -> tuple[bytes, int | None]:
+    """The issuer's name as it is encoded, and the serial number; None for what is no certificate."""
+    try:
+        (tbs, *_) = ber.inside(certificate, ber.whole(certificate, ber.SEQUENCE))
+        parts = ber.inside(certificate, ber.expected(tbs, ber.SEQUENCE))
+        number, _, issuer, *_ = parts[1:] if parts[0].tag == 0xA0 else parts
+        return ber.as_given(certificate, issuer), ber.integer(certificate, number)
+    except (FormatError, ValueError, IndexError):
+        return b"", None
 
 
-def _attributes(found: Any) -> dict[str, bytes]:
+def _entered(certificate: bytes) -> Any:
+    """A certificate that asn1crypto may read."""
+    bounds.check(certificate)
+    return asn1_x509.Certificate.load(certificate, strict=True)
+
+
+def _attributes(octets: bytes, held: ber.Element | None) -> dict[str, bytes]:
     """Signed attributes by OID, each with its one value in DER; a doubled one is an attempt to confuse."""
-    if isinstance(found, core.Void) or not len(found):
+    found = [] if held is None else ber.inside(octets, held)
+    if not found:
         raise SignatureInvalid("no signed attributes", sub=Sub.FORMAT_FAILURE)  # EN 319 122-1 6.3
     if len(found) > MOST_ATTRIBUTES:
         raise FormatError(f"{len(found)} signed attributes")
     attributes: dict[str, bytes] = {}
-    for attribute in found:
-        oid = attribute["type"].dotted
-        if oid in attributes or len(attribute["values"]) != 1:
+    for each in found:
+        oid, values = _attribute(octets, each)
+        if oid in attributes or len(values) != 1:
             raise SignatureInvalid(
                 f"the signed attribute {oid} stands twice", sub=Sub.FORMAT_FAILURE
             )  # RFC 5652 5.3, 11
-        attributes[oid] = attribute["values"][0].dump()
+        attributes[oid] = ber.as_given(octets, values[0])
     return attributes
 
 
-def _required(attributes: Mapping[str, bytes], oid: str, kind: Any) -> Any:
+def _attribute(octets: bytes, one: ber.Element) -> tuple[str, list[ber.Element]]:
+    named, values = ber.inside(octets, ber.expected(one, ber.SEQUENCE))
+    return ber.identifier(octets, named), ber.inside(octets, ber.expected(values, ber.SET))
+
+
+def _required(attributes: Mapping[str, bytes], oid: str) -> bytes:
     if oid not in attributes:
         raise SignatureInvalid(f"the signed attribute {oid} is missing", sub=Sub.FORMAT_FAILURE)
-    return kind.load(attributes[oid], strict=True)
+    return attributes[oid]
+
+
+def _time(octets: bytes) -> datetime:
+    """A signing time (RFC 5652 11.3)."""
+    if _UTC_TIME.fullmatch(octets):
+        year, month, day, hour, minute, second = (int(octets[at : at + 2]) for at in range(2, 14, 2))
+        return datetime(year + (2000 if year < 50 else 1900), month, day, hour, minute, second, tzinfo=UTC)
+    found: datetime = cms.Time.load(octets, strict=True).native  # of other makers
+    return found.astimezone(UTC)
+
+
+@lru_cache(maxsize=64)
+def _digest_algorithm(octets: bytes) -> str:
+    """The name of a digest by its AlgorithmIdentifier."""
+    return _digest(cms.DigestAlgorithm.load(octets, strict=True))
 
 
 def _digest(identifier: Any) -> str:
@@ -278,9 +338,10 @@ def _digest(identifier: Any) -> str:
         raise SignatureInvalid(f"the digest {name} is refused", sub=Sub.CRYPTO_CONSTRAINTS_FAILURE) from None
 
 
-def _signature(identifier: Any, digest: str) -> tuple[str, int]:
-    """The kind of the signature and its salt length; its digest must be that of the SignerInfo."""
-    kind, own, salt = signature_algorithm(identifier)
+@lru_cache(maxsize=64)
+def _signature(octets: bytes, digest: str) -> tuple[str, int]:
+    """The kind of a signature by its AlgorithmIdentifier, and its salt; its digest must be that of the SignerInfo."""
+    kind, own, salt = signature_algorithm(cms.SignedDigestAlgorithm.load(octets, strict=True))
     if own not in ("", digest):
         raise SignatureInvalid(f"a {own} signature in a {digest} SignerInfo", sub=Sub.FORMAT_FAILURE)
     return kind, salt
@@ -309,41 +370,49 @@ def signature_algorithm(identifier: Any) -> tuple[str, str, int]:
     return kind, own, salt
 
 
-def _check_protection(value: bytes | None, info: Any) -> None:
+@lru_cache(maxsize=64)
+def _check_protection(value: bytes | None, digested: bytes, signing: bytes) -> None:
     """RFC 6211 2: where CMSAlgorithmProtection stands, it repeats the SignerInfo's algorithms."""
     if value is None:
         return
     protection = cms.CMSAlgorithmProtection.load(value, strict=True)
-    same = protection["digest_algorithm"].native == info["digest_algorithm"].native
-    if not same or protection["signature_algorithm"].native != info["signature_algorithm"].native:
+    same = protection["digest_algorithm"].native == cms.DigestAlgorithm.load(digested, strict=True).native
+    signature = cms.SignedDigestAlgorithm.load(signing, strict=True)
+    if not same or protection["signature_algorithm"].native != signature.native:
         raise SignatureInvalid("the algorithms are not those that were protected", sub=Sub.SIG_CRYPTO_FAILURE)
 
 
 def _certificate_id(attributes: Mapping[str, bytes]) -> CertificateId | None:
     """The first id of signingCertificateV2, or of version 1 when that is all there is (RFC 5035 5.4)."""
-    if _CERTIFICATE_V2 in attributes:
-        named = tsp.SigningCertificateV2.load(attributes[_CERTIFICATE_V2], strict=True)["certs"][0]
-        algorithm = _digest(named["hash_algorithm"])
-    elif _CERTIFICATE_V1 in attributes:
-        named = tsp.SigningCertificate.load(attributes[_CERTIFICATE_V1], strict=True)["certs"][0]
-        algorithm = "sha1"
-    else:
-        return None
-    serial = named["issuer_serial"]
-    return CertificateId(
-        algorithm,
-        named["cert_hash"].native,
-        None if isinstance(serial, core.Void) else serial["serial_number"].native,
-    )
+    value, version_2 = attributes.get(_CERTIFICATE_V2), True
+    if value is None:
+        value, version_2 = attributes.get(_CERTIFICATE_V1), False
+    return None if value is None else _first_id(value, version_2)
 
 
-def _token(found: Any) -> bytes | None:
+@lru_cache(maxsize=64)
+def _first_id(octets: bytes, version_2: bool) -> CertificateId:
+    certificates, *_ = ber.inside(octets, ber.whole(octets, ber.SEQUENCE))
+    first, *_ = ber.inside(octets, ber.expected(certificates, ber.SEQUENCE))
+    # ESSCertIDv2: hashAlgorithm DEFAULT sha256, certHash, issuerSerial; version 1 has no hashAlgorithm
+    parts = ber.inside(octets, ber.expected(first, ber.SEQUENCE))
+    algorithm = "sha256" if version_2 else "sha1"
+    if version_2 and parts[0].tag == ber.SEQUENCE:
+        algorithm = _digest_algorithm(ber.as_given(octets, parts.pop(0)))
+    serial = None
+    if len(parts) > 1:
+        _, number = ber.inside(octets, ber.expected(parts[1], ber.SEQUENCE))
+        serial = ber.integer(octets, number)
+    return CertificateId(algorithm, ber.octet_string(octets, parts[0]), serial)
+
+
+def _token(octets: bytes, held: ber.Element | None) -> bytes | None:
     """The first signature time stamp among the unsigned attributes."""
-    if isinstance(found, core.Void):
-        return None
+    found = [] if held is None else ber.inside(octets, held)
     if len(found) > MOST_ATTRIBUTES:
         raise FormatError(f"{len(found)} unsigned attributes")
-    for attribute in found:
-        if attribute["type"].dotted == _TIME_STAMP and len(attribute["values"]):
-            return der.as_given(attribute["values"][0])
+    for each in found:
+        oid, values = _attribute(octets, each)
+        if oid == _TIME_STAMP and values:
+            return ber.as_given(octets, values[0])
     return None

@@ -8,8 +8,9 @@ signatures at the given time, else at that of a good stamp, else now.
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
-from kepgw.errors import FormatError, SignatureInvalid, Sub
+from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid, Sub
 from kepgw.evidence import codes, reading, xades
 from kepgw.evidence.en319522_codes import UnknownEvent
 from kepgw.evidence.model import Evidence, MessageDetails
@@ -289,9 +290,17 @@ def _issuer(evidence: Evidence, signer: bytes) -> list[Check]:
     return [Check("evidence-issuer", "bad", why, Sub.NO_SIGNING_CERTIFICATE_FOUND, "", values, signer)]
 
 
+@lru_cache(maxsize=256)
+def _addresses(certificate: bytes) -> tuple[str, ...]:
+    try:
+        return tuple(address.lower() for address in describe(certificate).addresses)
+    except ConfigurationError:  # its key can be read, something else in it not
+        return ()
+
+
 def _from(outer: list[Field], signer: bytes) -> Check:
     """The From of the envelope is the service address in the signer's certificate (TS 102 640-2 4.1)."""
-    allowed = [address.lower() for address in describe(signer).addresses]
+    allowed = _addresses(signer)
     entry = first(outer, "from")
     told = [box.address for box in addresses(entry.raw)] if entry is not None else []
     shown = ", ".join(told)[:200]

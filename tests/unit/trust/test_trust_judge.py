@@ -1,6 +1,7 @@
 import hashlib
 import mmap
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from trust_samples import AT, ORIGINAL, evidence
@@ -249,3 +250,14 @@ def test_golden_message_with_one_octet_altered(vectors):
     spoilt = octets.replace(b"Purchase order #1237", b"Purchase order #1238")
     assert spoilt != octets
     assert "envelope-signature" in failed(judge_message(spoilt, anchors))
+
+
+def test_a_signer_whose_name_cannot_be_read(process_key, make, anchors):
+    """The key of such a certificate can be read, and signs: that is judged and not an error of ours."""
+    key = process_key()
+    leaf = bytearray(key.certificate)
+    leaf[leaf.index(b"\x0c", leaf.index(b"\x06\x03\x55\x04"))] = 0x0D  # RELATIVE-OID: no kind of string
+    odd = SimpleNamespace(certificate=bytes(leaf), chain=(), algorithm=key.algorithm, sign=key.sign)
+    judged = judge_message(make(key=odd), anchors)
+    assert not judged.good
+    assert [check.verdict for check in judged.checks if check.name == "envelope-from"] == ["warning"]
