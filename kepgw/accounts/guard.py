@@ -1,7 +1,9 @@
 """Who may try to log in now: failures cost time, per login and address together.
 
 A guesser is locked out from where it guesses; the owner, who comes from elsewhere, notices nothing. An address that
-fails with many logins is locked for all of them. Pure: the time is an argument, in seconds of any steady clock.
+fails with many logins is locked for all of them, but for those that got in from there before: an office or a mobile
+operator is one address, and one guesser in it must not lock its people out. Pure: the time is an argument, in seconds
+of any steady clock.
 """
 
 from collections import OrderedDict
@@ -38,14 +40,15 @@ class LoginGuard:
     def __init__(self, settings: GuardSettings | None = None, entries: int = ENTRIES) -> None:
         self.settings = settings or GuardSettings()
         self._entries = entries
-        self._records: OrderedDict[tuple[str, str], _Record] = OrderedDict()
+        self._records: OrderedDict[tuple[str | None, str], _Record] = OrderedDict()  # None: all logins of an address
+        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()  # who got in from where
 
     def locked(self, login: str, remote: str, at: float) -> float:
         """Seconds for which this login may not be tried from there; 0 when it may."""
         place = neighbourhood(remote)
         until = 0.0
-        for key in ((login, place), ("", place)):
-            record = self._records.get(key)
+        for key in ((login, place), (None, place)):
+            record = None if key[0] is None and (login, place) in self._known else self._records.get(key)
             if record is not None:
                 until = max(until, record.locked_until)
         return max(until - at, 0.0)
@@ -53,15 +56,20 @@ class LoginGuard:
     def failed(self, login: str, remote: str, at: float) -> float:
         """Count a failure; gives the seconds to wait before it is answered."""
         place, settings = neighbourhood(remote), self.settings
-        self._count(("", place), settings.address_failures, at)
+        self._count((None, place), settings.address_failures, at)
         failures = self._count((login, place), settings.failures, at)
         return float(min(settings.delay * 2.0 ** min(failures - 1, 32), settings.delay_most))
 
     def succeeded(self, login: str, remote: str) -> None:
         """Forget the failures of this login from there; those of the address with other logins stay."""
-        self._records.pop((login, neighbourhood(remote)), None)
+        key = (login, neighbourhood(remote))
+        self._records.pop(key, None)
+        self._known.pop(key, None)
+        self._known[key] = None
+        if len(self._known) > self._entries:
+            self._known.popitem(last=False)
 
-    def _count(self, key: tuple[str, str], most: int, at: float) -> int:
+    def _count(self, key: tuple[str | None, str], most: int, at: float) -> int:
         settings = self.settings
         record = self._records.pop(key, None)
         if record is None or at - record.last > settings.forget:

@@ -29,12 +29,12 @@ _Protocol = TypeVar("_Protocol", bound=asyncio.Protocol)
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What all connections of a server, and those of one address, may be. Counts and seconds."""
+    """What all connections of a server, and those of one address (of one /64), may be. Counts and seconds."""
 
     connections: int
     per_address: int
     handshake: float
-    rate: Rate = UNBOUNDED  # new connections of one address (of one /64)
+    rate: Rate = UNBOUNDED  # new connections of one address
     proxies: tuple[Network, ...] = ()  # who must tell the client's address by the PROXY protocol
 
 
@@ -71,7 +71,7 @@ class Acceptor(Generic[_Protocol]):
         self._accepting: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._arriving: set[asyncio.Task[None]] = set()  # those of the tasks that are before or in the handshake
-        self._addresses: Counter[str] = Counter()
+        self._places: Counter[str] = Counter()  # connections of each address, of each /64 in IPv6
         self._arrivals = Buckets(caps.rate)
 
     def reconfigure(self, caps: Caps) -> None:
@@ -195,18 +195,19 @@ class Acceptor(Generic[_Protocol]):
         """Count a connection of an address, unless it has too many or they come too fast."""
         now = asyncio.get_running_loop().time()
         place = neighbourhood(remote)
-        if self._addresses[remote] >= self.caps.per_address or self._arrivals.wait(place, now):
-            if not self._addresses[remote]:
-                del self._addresses[remote]
+        if self._places[place] >= self.caps.per_address or self._arrivals.wait(place, now):
+            if not self._places[place]:
+                del self._places[place]
             return False
         self._arrivals.take(place, now)
-        self._addresses[remote] += 1
+        self._places[place] += 1
         return True
 
     def _leave(self, remote: str) -> None:
-        self._addresses[remote] -= 1
-        if self._addresses[remote] <= 0:
-            del self._addresses[remote]
+        place = neighbourhood(remote)
+        self._places[place] -= 1
+        if self._places[place] <= 0:
+            del self._places[place]
 
     def _turn_away(self, connection: socket.socket, remote: str, door: Door) -> None:
         self._log.info("connection refused", extra={"rule": "too-many-connections", "remote": remote})

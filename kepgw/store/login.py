@@ -127,7 +127,9 @@ class Logins:
         operator = await self._store.read(lambda tx: operator_by_login(tx, name))
         verifier = Verifier.parse(operator.scram_sha256) if operator is not None else None
         used = verifier or Verifier.nobodys(name, self._secret)
-        signature = exchange.final(await ask(exchange.challenge(used)), used)
+        proof = await ask(exchange.challenge(used))
+        self._check_lock(name, link.remote)  # others may have failed while the client calculated
+        signature = exchange.final(proof, used)
         if operator is None or verifier is None or signature is None:
             raise self._failed(name, link.remote)
         let_in = self._let_in(operator, name, link.remote)
@@ -139,11 +141,12 @@ class Logins:
         """RFC 4422 A: who the verified certificate belongs to, and if a name is asked for, that one and no other."""
         if link.client_certificate is None:
             raise sasl.SaslRefused("no client certificate")
-        name = _canonical(asked)
-        self._check_lock(name, link.remote)
+        wanted = _canonical(asked)
         digest = hashlib.sha256(link.client_certificate).hexdigest()
+        name = wanted or f"certificate {digest}"  # failures without a name are those of the certificate
+        self._check_lock(name, link.remote)
         operator = await self._store.read(lambda tx: operator_by_certificate(tx, digest))
-        if operator is None or (name and name != operator.login):
+        if operator is None or (wanted and wanted != operator.login):
             raise self._failed(name, link.remote)
         return self._let_in(operator, name, link.remote)
 

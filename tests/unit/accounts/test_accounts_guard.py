@@ -59,6 +59,37 @@ def test_a_success_of_one_login_does_not_wash_an_address_clean():
     assert guard.locked(ALI, EVIL, 0.0) == 60.0
 
 
+def test_who_got_in_from_an_address_is_not_locked_out_by_a_guesser_beside():
+    """One office, one address: a colleague's guessing locks him and strangers, not those who work there."""
+    guard = LoginGuard(SETTINGS)
+    guard.succeeded(ALI, HOME)
+    for number in range(6):
+        guard.failed(f"{number}@hs90.kep.tr", HOME, 0.0)
+    assert guard.locked("7@hs90.kep.tr", HOME, 0.0) == 60.0
+    assert guard.locked(ALI, HOME, 0.0) == 0
+    for _ in range(3):
+        guard.failed(ALI, HOME, 0.0)
+    assert guard.locked(ALI, HOME, 0.0) == 60.0
+
+
+def test_a_login_without_a_name_is_not_the_address():
+    guard = LoginGuard(SETTINGS)
+    for _ in range(3):
+        guard.failed("", EVIL, 0.0)
+    assert guard.locked(ALI, EVIL, 0.0) == 0
+    guard.succeeded("", EVIL)
+    for number in range(3):
+        guard.failed(f"{number}@hs90.kep.tr", EVIL, 0.0)
+    assert guard.locked(ALI, EVIL, 0.0) == 60.0  # six failures of the address, which nothing has washed off
+
+
+def test_who_got_in_is_remembered_within_a_bound():
+    guard = LoginGuard(SETTINGS, entries=50)
+    for number in range(500):
+        guard.succeeded(f"{number}@hs90.kep.tr", HOME)
+    assert len(guard._known) == 50
+
+
 def test_memory_has_a_bound_and_who_is_busy_is_not_forgotten():
     guard = LoginGuard(SETTINGS, entries=50)
     for number in range(500):

@@ -93,6 +93,19 @@ async def test_caps_count_the_clients_behind_a_proxy_one_by_one(tmp_path, pki):
             writer.close()
 
 
+async def test_all_addresses_of_one_ipv6_network_share_a_cap(tmp_path, pki):
+    async with Front(tmp_path, pki, proxies=HERE, connections_per_address=1) as front:
+        greetings, open_ = [], []
+        for client in ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", front.port["smtp"])
+            writer.write(f"PROXY TCP6 {client} 2001:db8::9 4000 587\r\n".encode())
+            open_.append(writer)
+            greetings.append((await reader.readline())[:3])
+        assert greetings == [b"220", b"421", b"220"]
+        for writer in open_:
+            writer.close()
+
+
 async def test_connections_that_come_too_fast(tmp_path, pki):
     async with Front(tmp_path, pki, arrivals=Rate(2, 3600.0)) as front:
         greetings = []

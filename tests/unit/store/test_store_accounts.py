@@ -1,11 +1,15 @@
 """Accounts, operators and logging in."""
 
 import asyncio
+import hashlib
+import time
 from datetime import UTC, datetime
 
 import pytest
+import scramp
 
 from kepgw.accounts import passwords
+from kepgw.accounts.guard import GuardSettings, LoginGuard
 from kepgw.accounts.rights import Right
 from kepgw.errors import StoreError
 from kepgw.store import accounts, login
@@ -155,3 +159,58 @@ async def test_what_no_password_can_be_is_only_wrong(store, ali):
 
 def test_setting_a_password_of_nobody(store):
     assert not store.write_now(lambda tx: accounts.set_password(tx, ALI, passwords.Credentials("a", "b")))
+
+
+# -- certificates and SCRAM ----------------------------------------------------------------------------------------
+
+CERTIFICATE = b"a certificate that the handshake has verified"
+
+
+async def nothing(challenge):
+    return b""
+
+
+async def external(logins, certificate=CERTIFICATE):
+    link = login.Link(HERE, client_certificate=certificate)
+    return await logins.converse("EXTERNAL", b"", nothing, link)
+
+
+async def test_a_certificate_does_not_wash_an_address_clean(store, ali, verify):
+    """Whoever has one good certificate guesses at the passwords of others no longer than anybody else."""
+    digest = hashlib.sha256(CERTIFICATE).hexdigest()
+    made = accounts.ClientCertificate(digest, ALI, "CN=ebys", AT)
+    assert await store.write(lambda tx: accounts.add_certificate(tx, ALI, made, AT))
+    logins = Logins(store, guard=LoginGuard(GuardSettings(address_failures=4)))
+    for number in range(4):
+        await refused(logins, f"{number}@hs90.kep.tr", "wrong")
+        assert (await external(logins)).login == ALI
+    assert (await refused(logins, "5@hs90.kep.tr", "wrong")).locked
+
+
+async def test_a_certificate_of_nobody_locks_only_itself(store, ali, verify):
+    logins = Logins(store, guard=LoginGuard(GuardSettings(failures=3)))
+    for _ in range(3):
+        with pytest.raises(login.LoginFailed):
+            await external(logins)
+    with pytest.raises(login.LoginFailed) as caught:
+        await external(logins)
+    assert caught.value.locked
+    assert await logins.authenticate(ALI, "secret", HERE)
+
+
+async def test_guesses_that_began_before_the_lock_are_not_looked_at(store, ali):
+    """SCRAM exchanges opened side by side, each proof sent when another login is locked already."""
+    credentials = passwords.make("secret")
+    await store.write(lambda tx: accounts.set_password(tx, ALI, credentials))
+    guard = LoginGuard(GuardSettings(failures=1))
+    logins = Logins(store, guard=guard)
+    client = scramp.ScramClient(["SCRAM-SHA-256"], ALI, "secret")
+
+    async def ask(challenge):
+        guard.failed(ALI, HERE, time.monotonic())  # another exchange has failed meanwhile
+        client.set_server_first(challenge.decode())
+        return client.get_client_final().encode()
+
+    with pytest.raises(login.LoginFailed) as caught:
+        await logins.converse("SCRAM-SHA-256", client.get_client_first().encode(), ask, login.Link(HERE))
+    assert caught.value.locked
