@@ -403,7 +403,7 @@ peer_hold = Table(
     Column("since", Big, nullable=False),
 )
 
-# what keeps signatures verifiable: certificates, CRLs and OCSP responses, each once, never changed (ADR 19)
+# what keeps signatures verifiable: certificates, CRLs and OCSP responses, each once, never changed (ADR 24)
 material = Table(
     "material",
     metadata,

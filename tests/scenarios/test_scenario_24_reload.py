@@ -1,4 +1,4 @@
-"""22 Settings and the TLS certificate change under a running provider; who is connected stays connected."""
+"""24 Settings and the TLS certificate change under a running provider; who is connected stays connected."""
 
 import signal
 import ssl

@@ -1,4 +1,4 @@
-"""13 A revoked certificate signs nothing: not from the moment on that a list says so, and nothing is lost by it."""
+"""17 A revoked certificate signs nothing: not from the moment on that a list says so, and nothing is lost by it."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace

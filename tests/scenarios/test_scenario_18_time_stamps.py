@@ -1,4 +1,4 @@
-"""13 The time-stamp authorities fail in every way, for hours as far as anyone can see: nothing is lost, all is late."""
+"""18 The time-stamp authorities fail in every way, for hours as far as anyone can see: nothing is lost, all is late."""
 
 import json
 import re
