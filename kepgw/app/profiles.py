@@ -22,7 +22,7 @@ def profiles_of(config: Config) -> Profiles:
     """The profiles that this provider speaks, and with whom."""
     identity, rem = identity_of(config), config.rem_baseline
     known: tuple[Profile, ...] = (
-        TrKep(identity, config.spelling, config.evidence.type_header),
+        TrKep(identity, config.spelling, config.evidence.type_header, config.evidence.delivery_status),
         RemBaseline(identity, rem.country, rem.assurance_level, rem.assurance_policy, config.evidence.methods),
     )
     chosen = config.profiles

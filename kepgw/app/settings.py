@@ -291,6 +291,7 @@ class EvidenceSection(Section):
     reasons: str = Field(min_length=1)
     methods: str = Field(min_length=1)
     type_header: Literal["element", "code"]
+    delivery_status: Literal["off", "asked", "always"]
     policies: tuple[str, ...] = Field(strict=False)
 
 

@@ -1,12 +1,13 @@
 """A transaction as the writers of evidence and envelopes need it: plain data that travels to a signing process."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from kepgw.evidence.codes import METHODS, KepCode
 from kepgw.evidence.model import Assurance, Authentication, Entity, Evidence, GivenReason, IdentityAttribute
+from kepgw.interop.desk import Parameters
 from kepgw.store.ids import micros, moment
 from kepgw.store.messages import Transaction
 
@@ -74,8 +75,17 @@ class Case:
     signed_by: SignedBy | None = None  # None: signatures are not looked at
     profile: str = "tr-kep"
     own_sender: bool = True
+    parameters: Parameters = field(default_factory=Parameters)  # what the sender's client asked for
     here: frozenset[int] = frozenset()
     counterpart: Counterpart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to give a dispatch to a peer: its relay host, and what was said there or about it."""
+
+    host: str
+    reply: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class Order:
     event_time: datetime
     about: tuple[int, ...] = ()  # 1-based; (): all recipients that the issuer speaks for
     reasons: tuple[GivenReason, ...] = ()
+    attempt: Attempt | None = None  # the last one, when that is what the evidence is about
 
 
 def case_of(transaction: Transaction, counterpart: Counterpart | None = None) -> Case:
@@ -114,6 +125,9 @@ def case_of(transaction: Transaction, counterpart: Counterpart | None = None) ->
         signed_by=SignedBy(signature["method"], signature["name"], signature["authority"]) if signature else None,
         profile=dispatch.profile,
         own_sender=message.peer is None,
+        parameters=Parameters(
+            facts.get("ret", ""), facts.get("envid", ""), facts.get("notify", {}), facts.get("orcpt", {})
+        ),
         here=frozenset(each.ordinal for each in transaction.recipients if each.account is not None),
         counterpart=counterpart,
     )

@@ -55,8 +55,10 @@ class Profile(Protocol):
     def dispatch(self, case: Case, evidence_10: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
         """The envelope around the form, with evidence 10 as signed inside."""
 
-    def receipt(self, case: Case, made: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
-        """The envelope around one evidence as signed."""
+    def receipt(
+        self, case: Case, order: Order, made: Evidence, xml: bytes, digest_algorithm: str = "sha256"
+    ) -> Unsealed:
+        """The envelope around the one evidence that ``order`` asked for, as signed."""
 
 
 LOCAL_DEFAULT: Final = "tr-kep"

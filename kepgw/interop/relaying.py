@@ -10,6 +10,7 @@ from typing import Final
 
 from kepgw.evidence.codes import Reason
 from kepgw.evidence.model import GivenReason
+from kepgw.interop.case import Attempt
 from kepgw.interop.desk import Outgoing, RelayClient, RelayProblem
 from kepgw.interop.peers import Peers
 from kepgw.interop.settings import RelaySettings
@@ -121,7 +122,7 @@ class Relaying:
             # a refusal for now, until the window ended, says nothing about whether there is such a recipient
             kind = Reason.R_REMMD_UNREACHABLE if _passing(reply) else Reason.UNKNOWN_RECIPIENT
             reason = _refusal(kind, "reason-refused-by-peer", reply)
-            self._step(tx, transaction, [each], Event.WAY_CLOSED, at, reason)
+            self._step(tx, transaction, [each], Event.WAY_CLOSED, at, reason, self._attempt(task.lane, reply))
         waiting = [reply for reply in refused.values() if _passing(reply)]
         if later and waiting:
             due = min(self._next(task, at), task.deadline or at)
@@ -141,7 +142,12 @@ class Relaying:
         transaction, now = _again(tx, task, waiting)
         key = "reason-refused-by-peer" if problem.permanent else "reason-no-way"
         kind = Reason.R_REMMD_MALFUNCTION if problem.permanent else Reason.R_REMMD_UNREACHABLE
-        self._step(tx, transaction, now, Event.WAY_CLOSED, at, _refusal(kind, key, str(problem)))
+        attempt = self._attempt(task.lane, str(problem))
+        self._step(tx, transaction, now, Event.WAY_CLOSED, at, _refusal(kind, key, str(problem)), attempt)
+
+    def _attempt(self, peer: str, reply: str) -> Attempt:
+        route = self._peers.route(peer)
+        return Attempt(route.host if route is not None else peer, reply[:MAX_REPLY])
 
     def _next(self, task: Task, at: datetime) -> datetime:
         return at + self._settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)
@@ -154,11 +160,12 @@ class Relaying:
         event: Event,
         at: datetime,
         reasons: tuple[GivenReason, ...] = (),
+        attempt: Attempt | None = None,
     ) -> None:
         message, dispatch = transaction.message, transaction.dispatch
         done = advance(tx, dispatch, recipients, event, at)
         new_id = partial(new_identifier, "delil", self._peers.own_domain)
-        carry_out(tx, message, dispatch, done, at, self._settings, new_id, reasons)
+        carry_out(tx, message, dispatch, done, at, self._settings, new_id, reasons, attempt)
 
 
 def _again(tx: Tx, task: Task, before: Sequence[Recipient]) -> tuple[Transaction, list[Recipient]]:

@@ -163,7 +163,9 @@ class RemBaseline:
             section_header=SECTION_HEADER,
         )
 
-    def receipt(self, case: Case, made: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
+    def receipt(
+        self, case: Case, order: Order, made: Evidence, xml: bytes, digest_algorithm: str = "sha256"
+    ) -> Unsealed:
         """The REM receipt: one evidence."""
         event = made.erds_event
         to = mailbox(case.sender.name, case.sender.address)

@@ -14,6 +14,7 @@ from kepgw.evidence.codes import KEP_CODES, KepCode
 from kepgw.evidence.model import Evidence, Issuer, MessageDetails
 from kepgw.evidence.ts102640 import TR_KEP, Spelling
 from kepgw.interop.case import Case, Identity, Order
+from kepgw.interop.notifying import Wanted, delivery_status
 from kepgw.interop.profile import About
 from kepgw.interop.writing import (
     UNDISCLOSED,
@@ -34,7 +35,10 @@ HASH_NAME: Final = "SHA-256"
 
 @dataclass(frozen=True, slots=True)
 class TrKep:
-    """Implements ``profile.Profile``. ``type_header``: X-REM-EvidenceType is the ETSI element name or the KEP code."""
+    """Implements ``profile.Profile``. ``type_header``: X-REM-EvidenceType is the ETSI element name or the KEP code.
+
+    ``delivery_status``: when receipts to our own users carry the part of RFC 3464 too.
+    """
 
     name: ClassVar[str] = "tr-kep"
     enveloped: ClassVar[bool] = True  # ADR 11
@@ -45,6 +49,7 @@ class TrKep:
     identity: Identity
     spelling: Spelling = TR_KEP
     type_header: str = "element"
+    delivery_status: Wanted = "asked"
 
     def under(self, addresses: Sequence[str]) -> Self:
         """The same for another certificate of ours (TS 102 640-2 4.1: From names the signer)."""
@@ -115,7 +120,9 @@ class TrKep:
             digest_algorithm=digest_algorithm,
         )
 
-    def receipt(self, case: Case, made: Evidence, xml: bytes, digest_algorithm: str = "sha256") -> Unsealed:
+    def receipt(
+        self, case: Case, order: Order, made: Evidence, xml: bytes, digest_algorithm: str = "sha256"
+    ) -> Unsealed:
         """The envelope of a receipt (delil iletisi) with exactly one evidence."""
         identity, code = self.identity, made.kep_code
         assert code is not None
@@ -148,6 +155,7 @@ class TrKep:
             introduce_receipt(identity, made, {language: text(title, language) for language in LANGUAGES}),
             None,
             [(f"{made.element}.xml", xml)],
+            delivery_status=delivery_status(self.delivery_status, case, order, made),
             seed=seed(case, made.identifier),
             digest_algorithm=digest_algorithm,
         )

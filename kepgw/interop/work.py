@@ -13,7 +13,7 @@ from uuid import uuid4
 from kepgw.evidence.codes import KEP_CODES, KepCode, Reason
 from kepgw.evidence.en319522_codes import ErdsReason
 from kepgw.evidence.model import GivenReason
-from kepgw.interop.case import Order
+from kepgw.interop.case import Attempt, Order
 from kepgw.interop.settings import RelaySettings
 from kepgw.journey import Action, Event, step
 from kepgw.journey.machine import after
@@ -71,24 +71,28 @@ def advance(
 
 def order_evidence(tx: Tx, message: Message, dispatch: Dispatch, order: Order, at: datetime) -> None:
     """Queue the making of an evidence; its identifier and times are fixed from here on."""
-    payload = {
+    payload: dict[str, Any] = {
         "code": order.code.value,
         "identifier": order.identifier,
         "event_time": micros(order.event_time),
         "about": list(order.about),
         "reasons": [[str(each.reason), each.details] for each in order.reasons],
     }
+    if order.attempt is not None:
+        payload["attempt"] = [order.attempt.host, order.attempt.reply]
     add(tx, Task(Kind.EVIDENCE, message.month, message.id, dispatch.id, SIGN, at, payload, at))
 
 
 def order_of(payload: dict[str, Any]) -> Order:
     """The order that a task of kind EVIDENCE carries."""
+    attempt = payload.get("attempt")
     return Order(
         KepCode(payload["code"]),
         payload["identifier"],
         moment(payload["event_time"]),
         tuple(payload["about"]),
         tuple(GivenReason(_reason(reason), details) for reason, details in payload["reasons"]),
+        Attempt(*attempt) if attempt else None,
     )
 
 
@@ -109,6 +113,7 @@ def carry_out(
     settings: RelaySettings,
     new_id: NewId,
     reasons: tuple[GivenReason, ...] = (),
+    attempt: Attempt | None = None,
 ) -> None:
     """Queue what the steps ask for: one evidence a recipient, one window a recipient.
 
@@ -119,7 +124,7 @@ def carry_out(
             if action in _ISSUES:
                 code = _ISSUES[action]
                 why = () if KEP_CODES[code].positive else reasons
-                order = Order(code, new_id(), at, (recipient.ordinal,), why)
+                order = Order(code, new_id(), at, (recipient.ordinal,), why, attempt if why else None)
                 order_evidence(tx, message, dispatch, order, at)
             elif action is Action.AWAIT_ANSWER:
                 _window(tx, message, dispatch, recipient, Kind.ANSWER_WINDOW, at + settings.answer_window, at)

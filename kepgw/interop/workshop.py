@@ -107,7 +107,7 @@ class Bench:
         evidence = profile.evidence(case, order, key.certificate)
         xml = xades.sign(profile.write(evidence), key, at, self.stamp, enveloped=profile.enveloped)
         used = SIGNATURES[key.algorithm].digest  # CMS has one digest for content and attributes (RFC 5652 5.4)
-        receipt = profile.receipt(case, evidence, xml, used)
+        receipt = profile.receipt(case, order, evidence, xml, used)
         # a receipt's envelope is CAdES B-B; the evidence in it carries the stamp
         octets = receipt.head + receipt.seal(
             cms.sign_detached(_digest(used, receipt.signed_head, receipt.tail), key, at, None)

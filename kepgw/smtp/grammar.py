@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from kepgw.message.deliverystatus import printable_xtext
+
 LOCAL_PART: Final = 64  # octets, RFC 5321 4.5.3.1.1
 DOMAIN: Final = 255  # octets, RFC 5321 4.5.3.1.2
 PATH: Final = 256  # octets with its brackets, RFC 5321 4.5.3.1.3
@@ -103,7 +105,7 @@ def mail(argument: str, offered: Offered) -> MailFrom:
     body = _one_of(given, "BODY", ("7BIT", "8BITMIME")) or "7BIT"
     ret = _one_of(given, "RET", ("FULL", "HDRS"))
     envid = given.get("ENVID", "")
-    if len(envid) > ENVID or not _XTEXT.fullmatch(envid) or (not envid and "ENVID" in given):
+    if len(envid) > ENVID or not _printable(envid) or (not envid and "ENVID" in given):
         raise SyntaxRefused("smtp-parameter-value", parameter="ENVID")
     # RFC 4954 5: a client is not trusted with AUTH=; it is checked and treated as "<>"
     if "AUTH" in given and not _XTEXT.fullmatch(given["AUTH"] or "="):
@@ -123,10 +125,15 @@ def rcpt(argument: str, offered: Offered) -> RcptTo:
     orcpt = given.get("ORCPT", "")
     if "ORCPT" in given:
         kind, semicolon, original = orcpt.partition(";")
-        good = semicolon and original and _ADDRESS_TYPE.fullmatch(kind) and _XTEXT.fullmatch(original)
+        good = semicolon and original and _ADDRESS_TYPE.fullmatch(kind) and _printable(original)
         if not good or len(orcpt) > ORCPT:
             raise SyntaxRefused("smtp-parameter-value", parameter="ORCPT")
     return RcptTo(address, notify, orcpt)
+
+
+def _printable(text: str) -> bool:
+    """Whether this is an xtext of printable ASCII: it will stand in a header of a notification (RFC 3461 4.2, 4.4)."""
+    return bool(_XTEXT.fullmatch(text)) and printable_xtext(text)
 
 
 def bdat(argument: str) -> tuple[int, bool]:

@@ -138,8 +138,9 @@ def test_a_receipt_carries_exactly_one_evidence(bench, code):
 
 def test_the_type_header_can_be_the_code(bench):
     profile = TrKep(bench.identity, type_header="code")
-    made = profile.evidence(case(OCTETS), order(KepCode.TESLIM), None)
-    assert b"X-REM-EvidenceType: 40\r\n" in profile.receipt(case(OCTETS), made, b"<x/>").head
+    wanted = order(KepCode.TESLIM)
+    made = profile.evidence(case(OCTETS), wanted, None)
+    assert b"X-REM-EvidenceType: 40\r\n" in profile.receipt(case(OCTETS), wanted, made, b"<x/>").head
 
 
 def test_development_is_marked_for_every_reader(bench):

@@ -63,6 +63,8 @@ def test_mail():
         ("FROM:<a@b.c> BODY", "smtp-parameter-value"),
         ("FROM:<a@b.c> ENVID", "smtp-parameter-value"),
         ("FROM:<a@b.c> ENVID=" + "a" * 101, "smtp-parameter-value"),
+        ("FROM:<a@b.c> ENVID=a+0D+0AX:", "smtp-parameter-value"),
+        ("FROM:<a@b.c> ENVID=+C4+B1", "smtp-parameter-value"),
         ("FROM:<a@b.c> AUTH", "smtp-parameter-value"),
         ("FROM:<a@b.c> AUTH=a+b", "smtp-parameter-value"),
         ("FROM:<a@b.c> FOO=1", "smtp-parameter-unknown"),
@@ -98,7 +100,16 @@ def test_rcpt(path, address):
 def test_rcpt_parameters():
     argument = "TO:<a@b.c> NOTIFY=success,delay ORCPT=rfc822;a+2Bx@b.c"
     assert grammar.rcpt(argument, ALL) == RcptTo("a@b.c", "SUCCESS,DELAY", "rfc822;a+2Bx@b.c")
-    for bad in ("NOTIFY", "NOTIFY=NEVER,DELAY", "NOTIFY=DELAY,DELAY", "NOTIFY=,", "ORCPT=x", "ORCPT=;x", "ORCPT=a;"):
+    for bad in (
+        "NOTIFY",
+        "NOTIFY=NEVER,DELAY",
+        "NOTIFY=DELAY,DELAY",
+        "NOTIFY=,",
+        "ORCPT=x",
+        "ORCPT=;x",
+        "ORCPT=a;",
+        "ORCPT=rfc822;+0Aa",
+    ):
         assert key(grammar.rcpt, f"TO:<a@b.c> {bad}", ALL) == "smtp-parameter-value"
     assert key(grammar.rcpt, "TO:<a@b.c> ORCPT=rfc822;" + "a" * 500, ALL) == "smtp-parameter-value"
 
