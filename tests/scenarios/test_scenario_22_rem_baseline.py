@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from laboratory import Judges, Node, compose, event_of, evidences
+from laboratory import Judges, Node, compose, event_of, evidences, kepgw
 from lxml import etree
 from story import (
     ACCEPTED,
@@ -175,9 +175,11 @@ def test_one_message_to_both_and_to_a_user_here(make_world, tmp_path):
         assert seen == {ACCEPTED: 2, REM_ACCEPTED: 1}
         assert receipts(world.here, world.ali, 10, judges, about) == first | {READ: 2, REM_READ: 1}
         keywords(world.here, world.ali, about, {"$KepKabul", "$KepIletildi", "$KepTeslim", "$KepOkundu"})
-        assert {each["profile"] for each in world.here.json("message", "show", about)["dispatches"]} == {
-            "tr-kep",
-            "rem-baseline",
-        }
+        shown = world.here.json("message", "show", about)
+        assert {each["profile"] for each in shown["dispatches"]} == {"tr-kep", "rem-baseline"}
+        # the case holds both, and is judged whole: the digest of the form is made of what was submitted
+        case = tmp_path / "case.zip"
+        world.here.cli("evidence", "export", "--message", about, "--zip", case)
+        kepgw("verify", case, *[word for anchor in judges.anchors for word in ("--trust", anchor)])
     finally:
         third.kill()
