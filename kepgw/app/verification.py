@@ -23,6 +23,7 @@ from kepgw.trust.casezip import CaseZip
 from kepgw.trust.detached import is_signature, judge_detached
 from kepgw.trust.judge import judge_evidence, judge_message
 from kepgw.trust.material import Material
+from kepgw.trust.sendercheck import sender_checks
 from kepgw.trust.tree import Branch
 from kepgw.trust.trusted import Trusted
 from kepgw.trust.useranchors import UserAnchors
@@ -256,7 +257,8 @@ def _alone(given: _Input, question: Question, original: Any) -> Verified:
         return Verified(given.name, tree.of_evidence(evidence), evidence=_words([(given.name, evidence.evidence)]))
     message = judge_message(given.octets, **how)
     words = _words([(each.name, each.evidence) for each in message.evidences])
-    return Verified(given.name, tree.of_message(message, given.name), evidence=words)
+    sender = sender_checks(given.octets, message.envelope.original, trusted, message.time)
+    return Verified(given.name, tree.of_message(message, given.name, *sender), evidence=words)
 
 
 def _words(found: Iterable[tuple[str, Evidence | None]]) -> tuple[dict[str, Any], ...]:

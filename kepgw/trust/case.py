@@ -25,6 +25,7 @@ from kepgw.trust.judgement import Check, JudgedEvidence, Value
 from kepgw.trust.keys import describe
 from kepgw.trust.manifest import Manifest
 from kepgw.trust.material import readable
+from kepgw.trust.sendercheck import sender_checks
 from kepgw.trust.tree import Branch, Node, evidence_json, of_evidence, of_message, signature_branch
 from kepgw.trust.trusted import Trusted, unsigned
 
@@ -148,7 +149,7 @@ def _messages(case: _Case, kind: str) -> Iterator[Node]:
         except FormatError as error:
             yield Branch("unread-file", path, (Check("file", "bad", str(error), error.sub),))
             continue
-        yield of_message(judged, path)
+        yield of_message(judged, path, *sender_checks(octets, judged.envelope.original, case.trusted, judged.time))
         for each in judged.evidences:
             _count(case, each, path)
 
