@@ -8,6 +8,7 @@ import email
 import imaplib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -29,16 +30,26 @@ DEADLINE = 60.0  # seconds that anything awaited may take
 XADES_ID = "http://uri.etsi.org/01903/v1.3.2#:SignedProperties"
 KEPGW = [sys.executable, "-m", "kepgw.app.cli"]
 
+_GIVEN: set[int] = set()  # ports that this process has handed out
+
 
 def free_base() -> int:
-    """A base port such that every port of a provider is free."""
-    for base in range(20000 + os.getpid() % 400 * 50, 60000, 1000):
+    """A base port such that every port of a provider is free.
+
+    Drawn by chance, so that several runs do not meet, and below the ports that outgoing connections take.
+    """
+    for _ in range(200):
+        base = random.randrange(10_000, 31_500)  # noqa: S311  (nobody's secret)
+        ports = {base + offset for offset in (7, 25, 80, 143, 465, 587, 993)}
+        if ports & _GIVEN:
+            continue
         try:
-            for offset in (25, 80, 143, 465, 587, 993):
-                with socket.create_server(("127.0.0.1", base + offset)):
+            for port in ports:
+                with socket.create_server(("127.0.0.1", port)):
                     pass
         except OSError:
             continue
+        _GIVEN.update(ports)
         return base
     raise RuntimeError("no free ports")
 

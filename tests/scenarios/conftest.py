@@ -17,7 +17,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.here = Node(folder / "hs90", "hs90.kep.tr").init()
-        self.there = Node(folder / "hs91", "hs91.kep.tr", self.here.base + 1000).init()
+        self.there = Node(folder / "hs91", "hs91.kep.tr").init()
         self.ali = self.here.account("ali", "Ali Yılmaz")
         self.veli = self.there.account("veli", "Veli Öztürk")
         self.here.peer_with(self.there)

@@ -35,7 +35,7 @@ def test_wrong_pin_gets_nothing(make_world):
     world = make_world()
     card = world.here.folder / "there.toml"
     card.write_bytes(world.there.cli("peer", "card"))
-    stranger = Node(world.here.folder.parent / "hs92", "hs92.kep.tr", world.here.base + 2000).init()
+    stranger = Node(world.here.folder.parent / "hs92", "hs92.kep.tr").init()
     own = stranger.cli("peer", "card").decode()
     pinned = card.read_text("utf-8")
     # the right provider at the right place, but another server certificate than the one that is met

@@ -144,7 +144,7 @@ def test_each_way_in_a_profile_of_its_own(make_world):
 def test_one_message_to_both_and_to_a_user_here(make_world, tmp_path):
     """A dispatch and an evidence 10 a profile; delivered and read are said when all recipients have it."""
     world = make_world()
-    third = Node(tmp_path / "hs92", "hs92.kep.tr", world.here.base + 2000).init()
+    third = Node(tmp_path / "hs92", "hs92.kep.tr").init()
     can = third.account("can", "Can")
     mehmet = world.here.account("mehmet", "Mehmet")
     third.configure(profiles__takes=["rem-baseline"])
