@@ -36,7 +36,6 @@ class Demonstration:
     def set_up(self) -> None:
         """Providers and their processes; then accounts and cards, while they run."""
         self.here.init()
-        self.there.base = self.here.base + 1000
         self.there.init()
         self.here.start()
         self.there.start()
