@@ -59,6 +59,7 @@ REFUSALS: dict[str, Rule] = {
     "recipient-closed": Rule(550, "5.2.1", "UnknownRecipient"),
     # between providers
     "unknown-peer": Rule(550, "5.7.1", "PolicyViolation"),
+    "client-certificate": Rule(550, "5.7.1", "PolicyViolation"),
     "foreign-recipient": Rule(550, "5.7.1", "PolicyViolation"),
     "not-an-envelope": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "envelope-invalid": Rule(554, "5.7.7", "InvalidUserSignature"),

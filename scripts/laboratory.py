@@ -103,6 +103,11 @@ class Node:
             text = text[: start.end()] + changed
         path.write_text(text, "utf-8")
 
+    def append(self, tables: str) -> None:
+        """Add tables to kepgw.toml."""
+        path = self.folder / "kepgw.toml"
+        path.write_text(f"{path.read_text('utf-8')}\n{tables}", "utf-8")
+
     def account(self, local: str, name: str = "") -> str:
         """Add an account; its address."""
         address = local if "@" in local else f"{local}@{self.domain}"

@@ -1,12 +1,15 @@
 """Provider cards: making our own from the configuration, and holding a peer's against its own certificates."""
 
+import contextlib
 from datetime import datetime
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kepgw.app.config import Config
 from kepgw.errors import ConfigurationError, SignatureInvalid
-from kepgw.interop.card import Card
+from kepgw.interop.card import Card, supply_point
 from kepgw.trust.keys import CertifiedKey, Description, describe, load_certificates
 from kepgw.trust.paths import load_anchors, validate
 
@@ -37,9 +40,28 @@ def own_card(config: Config, at: datetime) -> Card:
         process_chains=chains,
         relay_host=config.listen.relay_host,
         relay_port=config.listen.relay,
-        tls_certificate=leaf_der(config),
+        tls_certificate=b"" if config.listen.relay_authorities else leaf_der(config),
         profiles=config.profiles.takes,
+        tls_authorities=load_anchors(config.listen.relay_authorities),
+        supply_points=tuple(supply_point(each) for each in config.listen.relay_supply_points),
+        client_certificates=_client_certificates(config),
     )
+
+
+def _client_certificates(config: Config) -> tuple[bytes, ...]:
+    """Those that our relay shows to peers, checked to be fit for it. Raises ConfigurationError."""
+    found = []
+    for path in config.relay.client_certificates:
+        certificates = load_certificates(path)
+        if not certificates:
+            raise ConfigurationError(f"relay.client_certificates: {path} holds no certificate")
+        leaf = certificates[0]
+        with contextlib.suppress(x509.ExtensionNotFound):
+            usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+                raise ConfigurationError(f"relay.client_certificates: {path} is not for TLS clients (EKU clientAuth)")
+        found.append(leaf.public_bytes(Encoding.DER))
+    return tuple(found)
 
 
 def leaf_der(config: Config) -> bytes:

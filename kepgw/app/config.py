@@ -80,6 +80,10 @@ def missing_files(config: Config) -> list[str]:
         *(("keys.tls_certificates", path) for path in config.keys.tls_certificates),
         *(("trust.anchors", path) for path in config.trust.anchors),
         *(("listen.client_anchors", path) for path in config.listen.client_anchors),
+        *(("listen.relay_authorities", path) for path in config.listen.relay_authorities),
+        *(("relay.client_certificates", path) for path in config.relay.client_certificates),
+        *(("relay.client_key", path) for path in (config.relay.client_key,) if path is not None),
+        *(("peer.tls_certificate", peer.tls_certificate) for peer in config.peer if peer.tls_certificate is not None),
     ]
     if any(tsa.kind == "development" for tsa in config.tsa):
         named.append(("keys.tsa_key", config.keys.tsa_key))

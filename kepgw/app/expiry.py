@@ -27,7 +27,8 @@ def ends_of(config: Config, workshop: Workshop, peers: Peers) -> Callable[[], Ma
         found["process", own] = max(key.not_after for key in usable or keys.keys)
         for card in peers.cards():
             found["process", card.domain] = max(describe(chain[0]).not_after for chain in card.process_chains)
-            found["tls", card.domain] = describe(card.tls_certificate).not_after
+            if card.tls_certificate:
+                found["tls", card.domain] = describe(card.tls_certificate).not_after
         return found
 
     return ends

@@ -81,7 +81,8 @@ class Front:
             "limits": smtp_limits(config),
         }
         self._submissions = SubmissionServer(WatchedSubmission(self._submission, metrics), self._logins, **shared)
-        self._relay = RelayServer(WatchedRelay(self._reception, metrics), **shared)
+        watched = WatchedRelay(self._reception, metrics)
+        self._relay = RelayServer(watched, clients=peers.client_certificates, **shared)
         self._imap = ImapServer(
             store,
             self._logins,

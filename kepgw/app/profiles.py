@@ -2,7 +2,7 @@
 
 from kepgw.app.config import Config
 from kepgw.interop.case import Identity
-from kepgw.interop.profile import Profile, Profiles
+from kepgw.interop.profile import Profile, Profiles, own_name
 from kepgw.interop.rem_baseline import RemBaseline
 from kepgw.interop.tr_kep import TrKep
 
@@ -25,5 +25,10 @@ def profiles_of(config: Config) -> Profiles:
         TrKep(identity, config.spelling, config.evidence.type_header, config.evidence.delivery_status),
         RemBaseline(identity, rem.country, rem.assurance_level, rem.assurance_policy, config.evidence.methods),
     )
-    chosen = config.profiles
-    return Profiles({each.name: each for each in known}, chosen.local, dict(chosen.peers))
+    spelled: dict[str, Profile] = {
+        own_name(TrKep.name, peer.domain): TrKep(identity, *config.spelling_of(peer))
+        for peer in config.peer
+        if peer.evidence is not None
+    }
+    chosen = {peer.domain: peer.profile for peer in config.peer if peer.profile is not None}
+    return Profiles({each.name: each for each in known} | spelled, config.profiles.local, chosen)

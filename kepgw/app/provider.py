@@ -25,7 +25,7 @@ from kepgw.app.materials import materials_of
 from kepgw.app.metrics import Metrics, Sources
 from kepgw.app.reloading import compare
 from kepgw.app.watching import WatchedClient
-from kepgw.app.wiring import client_limits, relay_settings, tools_of
+from kepgw.app.wiring import client_limits, exchangers, peer_contexts, relay_settings, tools_of
 from kepgw.errors import KepError, SigningUnavailable
 from kepgw.interop.archiving import Archivist
 from kepgw.interop.carrier import Carrier
@@ -42,7 +42,6 @@ from kepgw.store.engine import Store
 from kepgw.store.reading import MailRow
 from kepgw.trust import devpki
 from kepgw.trust.circuit import Waits
-from kepgw.trust.tls import client_context
 
 LOCK_WAIT = 3.0  # seconds
 # The writer of the store and the event loop hand the interpreter to each other a hundred times a message; at the
@@ -68,6 +67,7 @@ class Provider:
         self.heads: HeadKeeper
         self.archivist: Archivist
         self.workshop: Workshop
+        self._client: SmtpRelayClient
         self.materials: MaterialKeeper
         self.metrics = Metrics()
         self._lock = Lock(config.directory)
@@ -121,7 +121,10 @@ class Provider:
         self.materials = materials_of(config, store, self.peers, workshop.certificates.keys, now, self._revoked)
         await self.materials.start()  # before anything is signed: what is revoked is barred first
         self._back.append(self.materials.stop)
-        client = WatchedClient(SmtpRelayClient(config.hostname, client_context(), client_limits(config)), self.metrics)
+        self._client = SmtpRelayClient(
+            config.hostname, peer_contexts(config), client_limits(config), exchangers(config)
+        )
+        client = WatchedClient(self._client, self.metrics)
         self._back.append(client.close)
         self._duties = Duties(store, self.peers, workshop, client, relay_settings(config), now)
         stamping = config.stamping
@@ -166,9 +169,11 @@ class Provider:
         """
         fresh = await asyncio.to_thread(load, self.config.directory)
         changed, restart = compare(self.config, fresh)
+        relaying, toward_peers = relay_settings(fresh), (peer_contexts(fresh), client_limits(fresh), exchangers(fresh))
         self._servers.reconfigure(fresh)
+        self._client.reconfigure(*toward_peers)
         self.peers.reconfigure(fresh.known_providers)
-        self._duties.reconfigure(relay_settings(fresh))
+        self._duties.reconfigure(relaying)
         logs.set_up(fresh.log.format, fresh.log.level)
         await self.peers.load()
         self.config = fresh

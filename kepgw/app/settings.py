@@ -1,5 +1,6 @@
 """What can be set: one model a table of ``kepgw.toml``, without any default (see ``kepgw/conf/kepgw.toml``)."""
 
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,8 +10,11 @@ from pydantic import model_validator as whole
 from pydantic_core import PydanticCustomError
 
 from kepgw.accounts.address import is_provider_domain, parse, provider_domain
+from kepgw.errors import ConfigurationError
 from kepgw.evidence.codes import DEVELOPMENT_POLICY
 from kepgw.evidence.ts102640 import Spelling
+from kepgw.interop.card import MAX_POINTS, MAX_TLS, supply_point
+from kepgw.net.nameserver import nameserver
 from kepgw.refusals import Refusal
 from kepgw.trust.algorithms import SIGNATURES
 from kepgw.trust.pkcs11key import TokenPlace
@@ -45,6 +49,17 @@ Bound = Annotated[int, Field(ge=0, le=1_000_000)]  # 0: none
 Seconds = Annotated[float, Field(gt=0, le=366 * 86_400)]
 
 
+def _a_name_server(text: str) -> str:
+    try:
+        nameserver(text)
+    except ValueError:
+        raise PydanticCustomError("nameserver", "must be an IP address, with a port if need be") from None
+    return text
+
+
+NameServer = Annotated[str, AfterValidator(_a_name_server)]
+
+
 class Section(BaseModel):
     """A table of the file: nothing unknown passes, nothing changes after loading."""
 
@@ -75,7 +90,9 @@ class Listen(Section):
 
     host: str = Field(min_length=1)
     hostname: str
-    relay_host: str = Field(min_length=1)
+    relay_host: str
+    relay_supply_points: tuple[str, ...] = Field(strict=False, max_length=MAX_POINTS)
+    relay_authorities: tuple[File, ...] = Field(strict=False)
     relay: Port
     submission: Port
     submissions: Port
@@ -90,6 +107,18 @@ class Listen(Section):
         ports = [port for port in self.ports.values() if port]
         if len(set(ports)) != len(ports):
             raise PydanticCustomError("ports", "two listeners have the same port")
+        return self
+
+    @whole(mode="after")
+    def _one_way_to_us(self) -> Self:
+        try:
+            points = [supply_point(each) for each in self.relay_supply_points]
+        except ConfigurationError as error:
+            raise PydanticCustomError("points", "relay_supply_points: {why}", {"why": str(error)}) from None
+        if self.relay_host and points:
+            raise PydanticCustomError("points", "relay_supply_points go with an empty relay_host (MX)")
+        if not self.relay_host and not points and self.relay_authorities:
+            raise PydanticCustomError("points", "relay_authorities need relay_host or relay_supply_points")
         return self
 
     @property
@@ -278,6 +307,16 @@ class Relay(Section):
     connect_timeout: Seconds
     command_timeout: Seconds
     data_timeout: Seconds
+    client_certificates: tuple[File, ...] = Field(strict=False, max_length=MAX_TLS)
+    client_key: OptionalFile
+    nameservers: tuple[NameServer, ...] = Field(strict=False, max_length=8)
+    dns_timeout: Seconds
+
+    @whole(mode="after")
+    def _client_is_whole(self) -> Self:
+        if bool(self.client_certificates) != (self.client_key is not None):
+            raise PydanticCustomError("client", "client_certificates and client_key belong together")
+        return self
 
 
 class EvidenceSection(Section):
@@ -299,11 +338,46 @@ ProfileName = Literal["tr-kep", "rem-baseline"]
 
 
 class ProfilesSection(Section):
-    """In which profile we write to whom; we read all of them from anybody."""
+    """In which profile we write; we read all of them from anybody."""
 
     takes: tuple[ProfileName, ...] = Field(strict=False, min_length=1)
     local: ProfileName
-    peers: dict[ProviderDomain, ProfileName]
+
+
+class PeerSpelling(Section):
+    """How evidence is spelled for one peer; what is None is as in ``evidence``."""
+
+    namespace: str | None = Field(None, min_length=1)
+    version: str | None = Field(None, min_length=1)
+    decision_events: str | None = Field(None, min_length=1)
+    other_events: str | None = Field(None, min_length=1)
+    retrieval_expiration: str | None = Field(None, min_length=1)
+    reasons: str | None = Field(None, min_length=1)
+    methods: str | None = Field(None, min_length=1)
+    type_header: Literal["element", "code"] | None = None
+
+
+class PeerSection(Section):
+    """What holds for one peer alone: what is None is as for all. Times in seconds, sizes in octets."""
+
+    domain: ProviderDomain
+    window: Seconds | None = None
+    answer_window: Seconds | None = None
+    delivery_window: Seconds | None = None
+    connections: Count | None = None
+    largest_octets: Octets | None = None
+    chunking: bool | None = None
+    host: str | None = Field(None, min_length=1, max_length=253, pattern=r"^[A-Za-z0-9.:_-]+$")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    tls_certificate: File | None = None
+    profile: ProfileName | None = None
+    evidence: PeerSpelling | None = None
+
+    @whole(mode="after")
+    def _a_way_has_a_host(self) -> Self:
+        if self.host is None and (self.port is not None or self.tls_certificate is not None):
+            raise PydanticCustomError("host", "port and tls_certificate say how host is reached: name it too")
+        return self
 
 
 class RemBaselineSection(Section):
@@ -433,6 +507,7 @@ class Config(Section):
     stamping: StampingSection
     limits: Limits
     relay: Relay
+    peer: tuple[PeerSection, ...] = Field((), strict=False, max_length=100)
     evidence: EvidenceSection
     profiles: ProfilesSection
     rem_baseline: RemBaselineSection
@@ -469,6 +544,8 @@ class Config(Section):
             raise PydanticCustomError("stamping", "stamping.retry_max and wrong_max must not be below their first")
         if len({tsa.url or tsa.kind for tsa in self.tsa}) != len(self.tsa):
             raise PydanticCustomError("tsa", "a [[tsa]] stands twice; keep one table an authority")
+        if len({peer.domain for peer in self.peer}) != len(self.peer):
+            raise PydanticCustomError("peer", "a [[peer]] stands twice; keep one table a domain")
         if self.relay.retry_max < self.relay.retry_first:
             raise PydanticCustomError("relay", "relay.retry_max must not be below relay.retry_first")
         return self
@@ -501,6 +578,12 @@ class Config(Section):
             "methods",
         )
         return Spelling(**{name: getattr(self.evidence, name) for name in names})
+
+    def spelling_of(self, peer: PeerSection) -> tuple[Spelling, str]:
+        """How evidence is spelled for a peer, and what its type header names."""
+        own = {} if peer.evidence is None else peer.evidence.model_dump(exclude_none=True)
+        type_header = own.pop("type_header", self.evidence.type_header)
+        return replace(self.spelling, **own), type_header
 
     @property
     def policies(self) -> tuple[str, ...]:

@@ -83,9 +83,9 @@ class WatchedRelay(_Door):
         """As the desk."""
         self._ready(self._desk)
 
-    async def sender(self, address: str) -> None:
+    async def sender(self, address: str, certificate: bytes | None) -> None:
         """As the desk."""
-        await self._watched(self._desk.sender(address))
+        await self._watched(self._desk.sender(address, certificate))
 
     async def recipient(self, sender: str, address: str) -> str:
         """As the desk."""

@@ -7,12 +7,16 @@ from kepgw.accounts.rates import Rate
 from kepgw.app.config import Config
 from kepgw.app.doctor_malware import scanners_of
 from kepgw.app.profiles import identity_of, profiles_of
+from kepgw.app.settings import PeerSection
 from kepgw.app.stamping import stamping_of
 from kepgw.imap.session import Limits as ImapLimits
 from kepgw.interop.malware import MalwareDesk
-from kepgw.interop.settings import Policy, RelaySettings
+from kepgw.interop.settings import PeerSettings, Policy, RelaySettings
 from kepgw.interop.workshop import Tools
+from kepgw.smtp.exchangers import Exchangers
 from kepgw.smtp.limits import ClientLimits, Limits
+from kepgw.trust.paths import load_anchors
+from kepgw.trust.tls import PeerContexts, fingerprint
 
 
 def tools_of(config: Config) -> Tools:
@@ -49,7 +53,27 @@ def relay_settings(config: Config) -> RelaySettings:
         retry_jitter=relay.retry_jitter,
         connections_per_peer=relay.connections_per_peer,
         clock_bound=timedelta(seconds=config.stamping.clock_bound),
+        peers={peer.domain: _peer_settings(peer) for peer in config.peer},
     )
+
+
+def _peer_settings(peer: PeerSection) -> PeerSettings:
+    pin = None if peer.tls_certificate is None else fingerprint(load_anchors([peer.tls_certificate])[0])
+    return PeerSettings(
+        window=_span(peer.window),
+        answer_window=_span(peer.answer_window),
+        delivery_window=_span(peer.delivery_window),
+        connections=peer.connections,
+        largest_octets=peer.largest_octets,
+        chunking=peer.chunking,
+        host=peer.host,
+        port=peer.port,
+        tls_sha256=pin,
+    )
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def policy_of(config: Config) -> Policy:
@@ -116,5 +140,15 @@ def client_limits(config: Config) -> ClientLimits:
         mail=relay.command_timeout,
         rcpt=relay.command_timeout,
         data_end=relay.data_timeout,
-        connections_per_route=relay.connections_per_peer,
     )
+
+
+def peer_contexts(config: Config) -> PeerContexts:
+    """TLS towards peers. Raises ConfigurationError."""
+    certificates = config.relay.client_certificates
+    return PeerContexts(certificates[0] if certificates else None, config.relay.client_key)
+
+
+def exchangers(config: Config) -> Exchangers:
+    """Who is asked where a peer without a relay host takes mail."""
+    return Exchangers(config.relay.nameservers, config.relay.dns_timeout)

@@ -139,7 +139,9 @@ class Carrier:
 
     def _at_once(self, lane: str) -> int:
         """How many tasks of a lane may run at once: a dead peer holds up nobody but itself."""
-        return {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}.get(lane, self._duties.settings.connections_per_peer)
+        return {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}.get(
+            lane, self._duties.settings.toward(lane).connections_per_peer
+        )
 
     async def _carry(self, task: Task) -> None:
         try:

@@ -136,7 +136,7 @@ class Consignment(Arrival):
             remmd_id=details.remmd_message_id,
             evidence_id=evidence.identifier,
             blind=False,
-            profile=self._profiles.of(evidence).name,  # answered as it was sent, whatever the card prefers
+            profile=self._profiles.answering(evidence, self._opened.card),
             digest=self._opened.digest,
             state=RECEIVED,
             content=content.id,

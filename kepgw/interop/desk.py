@@ -72,8 +72,11 @@ class RelayDesk(Protocol):
     def ready(self) -> None:
         """As in SubmissionDesk."""
 
-    async def sender(self, address: str) -> None:
-        """MAIL FROM: must be the service address of a known peer. Raises Refusal."""
+    async def sender(self, address: str, certificate: bytes | None) -> None:
+        """MAIL FROM: must be the service address of a known peer. Raises Refusal.
+
+        ``certificate`` (DER) is what the client showed at TLS, None when it showed none.
+        """
 
     async def recipient(self, sender: str, address: str) -> str:
         """RCPT TO: must be ours; returns the canonical address. Raises Refusal."""
@@ -84,12 +87,21 @@ class RelayDesk(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a peer takes mail."""
+    """Where a peer takes mail, and what its server must show there.
+
+    ``host`` is a name or an address; ``""``: the mail exchangers (MX) of the domain ``provider``, and only those among
+    ``supply_points`` (host and port) where there are any. The server shows the certificate whose SHA-256 is
+    ``tls_sha256`` (hexadecimal), or one for its host name below one of ``tls_authorities`` (DER).
+    """
 
     provider: str
     host: str
     port: int
-    tls_sha256: str  # hex digest of the server certificate that must be met
+    tls_sha256: str = ""
+    tls_authorities: tuple[bytes, ...] = ()
+    supply_points: tuple[tuple[str, int], ...] = ()
+    connections: int = 8  # at the same time
+    chunking: bool = True  # whether BDAT is used where the peer offers it
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,7 @@ class RelayProblem(Exception):  # an outcome, not an error of ours
         super().__init__(reason)
         self.refused = refused or {}
         self.permanent = permanent
-        self.stage = stage  # connect | tls | mail | rcpt | data
+        self.stage = stage  # held | dns | connect | tls | mail | rcpt | data
 
 
 class RelayClient(Protocol):

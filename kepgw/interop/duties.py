@@ -157,7 +157,7 @@ class Duties:
         self._step(tx, message, dispatch, here, Event.ISSUED_HERE, at)
         self._step(tx, message, dispatch, away, Event.ISSUED_AWAY, at)
         for peer in dict.fromkeys(each.provider for each in away):
-            deadline = at + self.settings.window  # the relay window starts when 10 is ready
+            deadline = at + self.settings.toward(peer).window  # the relay window starts when 10 is ready
             add(tx, Task(Kind.RELAY, task.month, message.id, dispatch.id, peer, at, {}, at, deadline))
         refresh_keywords(tx, message)
 

@@ -41,6 +41,7 @@ class Peers:
         self._store = store
         self._providers = dict(providers)
         self._cards: dict[str, Card] = {}
+        self._client_certificates: frozenset[bytes] = frozenset()
         self._held: dict[str, str] = {}
         self._stale = False
         self._loading: asyncio.Task[None] | None = None
@@ -69,6 +70,7 @@ class Peers:
             else:
                 read[card.domain] = card
         self._cards = read
+        self._client_certificates = frozenset(der for card in read.values() for der in card.client_certificates)
 
     def _on_change(self, change: Change) -> None:
         if change.topic == "peer":
@@ -134,7 +136,12 @@ class Peers:
         card = self.card(domain)
         if card is None:
             return None
-        return Route(domain, card.relay_host, card.relay_port, hashlib.sha256(card.tls_certificate).hexdigest())
+        pin = hashlib.sha256(card.tls_certificate).hexdigest() if card.tls_certificate else ""
+        return Route(domain, card.relay_host, card.relay_port, pin, card.tls_authorities, card.supply_points)
+
+    def client_certificates(self) -> frozenset[bytes]:
+        """The certificates (DER) that peers show when their relays come to us."""
+        return self._client_certificates
 
 
 def signed_by(card: Card, signer: bytes | None) -> None:

@@ -61,6 +61,11 @@ class Profile(Protocol):
         """The envelope around the one evidence that ``order`` asked for, as signed."""
 
 
+def own_name(name: str, domain: str) -> str:
+    """What a profile is called as it is spelled for one peer."""
+    return f"{name}@{domain}"
+
+
 LOCAL_DEFAULT: Final = "tr-kep"
 
 
@@ -68,7 +73,8 @@ LOCAL_DEFAULT: Final = "tr-kep"
 class Profiles:
     """The profiles of one provider, and which goes where.
 
-    ``local`` is that of transactions that stay here; ``chosen`` overrides, by domain, what a peer's card prefers.
+    ``known`` has each by its name, and those that are spelled otherwise for one peer by their ``own_name``. ``local``
+    is that of transactions that stay here; ``chosen`` overrides, by domain, what a peer's card prefers.
     """
 
     known: Mapping[str, Profile]
@@ -76,8 +82,9 @@ class Profiles:
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Profile:
+        """The profile of a name; of a spelling that is set no more, the profile as for all."""
         try:
-            return self.known[name]
+            return self.known.get(name) or self.known[name.partition("@")[0]]
         except KeyError:
             raise StoreError(f"a transaction of an unknown profile {name!r}") from None
 
@@ -85,7 +92,15 @@ class Profiles:
         """The name of the profile for messages to a peer, or to our own users when there is no card."""
         if card is None:
             return self.local
-        return self.chosen.get(card.domain) or card.profiles[0]
+        return self._for(self.chosen.get(card.domain) or card.profiles[0], card.domain)
+
+    def answering(self, evidence: Evidence, card: Card) -> str:
+        """The name of the profile for answers to a peer: the one it wrote in, whatever its card prefers."""
+        return self._for(self.of(evidence).name, card.domain)
+
+    def _for(self, name: str, domain: str) -> str:
+        own = own_name(name, domain)
+        return own if own in self.known else name
 
     def of(self, evidence: Evidence) -> Profile:
         """The profile that an evidence of a peer is of."""

@@ -31,6 +31,7 @@ from kepgw.store.engine import Store
 from kepgw.trust.digests import digest_span
 from kepgw.trust.judge import judge_message
 from kepgw.trust.material import Revoked
+from kepgw.trust.tls import fingerprint
 
 DIGEST: Final = "sha256"
 IDENTIFIER: Final = re.compile(r"[ -~]{1,998}")  # what can be repeated in a header of ours
@@ -67,10 +68,17 @@ class ReceptionCounter:
         self._settings = settings
         self._malware = malware
 
-    async def sender(self, address: str) -> None:
-        """The envelope sender is the service address of a known peer. Raises Refusal."""
-        if self._peers.by_service_address(address) is None:
+    async def sender(self, address: str, certificate: bytes | None) -> None:
+        """The envelope sender is the service address of a known peer, whose relay shows its certificate if it has one.
+
+        Raises Refusal.
+        """
+        card = self._peers.by_service_address(address)
+        if card is None:
             raise Refusal("unknown-peer", f"MAIL FROM {address[:254]!r}")
+        if card.client_certificates and certificate not in card.client_certificates:
+            shown = "none" if certificate is None else fingerprint(certificate)
+            raise Refusal("client-certificate", f"{card.domain} shows {shown}", peer=card.domain)
 
     async def recipient(self, sender: str, address: str) -> str:
         """Ours: an address under our domain (whether it exists evidence 20 or 21 will say), or our service address."""

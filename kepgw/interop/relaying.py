@@ -95,8 +95,14 @@ class Relaying:
         route = self._peers.route(peer)
         if route is None:
             raise RelayProblem(f"{peer} is no peer at present", permanent=False, stage="connect")
+        settings = self._settings
+        route = settings.route(route)
         spans = await self._store.read(lambda tx: spans_of(tx, content))
         size = sum(span.length for span in spans)
+        largest = settings.toward(peer).largest_octets
+        if largest is not None and size > largest:
+            reason = f"the message has {size} octets, {peer} takes {largest} by our settings"
+            raise RelayProblem(reason, permanent=True, stage="mail")
 
         async def octets() -> AsyncIterator[bytes]:
             for start in range(0, size, CHUNK):

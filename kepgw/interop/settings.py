@@ -1,10 +1,27 @@
 """Settings of the desks and the carrier, as numbers and times of their own."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
+from kepgw.interop.desk import Route
 from kepgw.trust.circuit import Waits
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """What is different for one peer; None: as for all. ``tls_sha256`` (hexadecimal) belongs to ``host``."""
+
+    window: timedelta | None = None
+    answer_window: timedelta | None = None
+    delivery_window: timedelta | None = None
+    connections: int | None = None
+    largest_octets: int | None = None
+    chunking: bool | None = None
+    host: str | None = None
+    port: int | None = None
+    tls_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,36 @@ class RelaySettings:
     retry_jitter: float = 0.2  # share of a wait, either way
     connections_per_peer: int = 4
     clock_bound: timedelta = timedelta(minutes=1)  # an event may lie so far in the future: clocks are set back a little
+    largest_octets: int | None = None  # of a dispatch; None: what the peer announces
+    peers: Mapping[str, PeerSettings] = field(default_factory=dict)  # by domain
+
+    def toward(self, domain: str) -> "RelaySettings":
+        """What holds for one provider."""
+        own = self.peers.get(domain)
+        if own is None:
+            return self
+        return replace(
+            self,
+            window=own.window or self.window,
+            answer_window=own.answer_window or self.answer_window,
+            delivery_window=own.delivery_window or self.delivery_window,
+            connections_per_peer=own.connections or self.connections_per_peer,
+            largest_octets=own.largest_octets,
+        )
+
+    def route(self, route: Route) -> Route:
+        """A route as the settings have it: a static one comes before that of the card."""
+        found = replace(route, connections=self.toward(route.provider).connections_per_peer)
+        own = self.peers.get(route.provider)
+        if own is None:
+            return found
+        if own.chunking is not None:
+            found = replace(found, chunking=own.chunking)
+        if own.host is not None:
+            found = replace(found, host=own.host, port=own.port or route.port, supply_points=())
+            if own.tls_sha256 is not None:
+                found = replace(found, tls_sha256=own.tls_sha256, tls_authorities=())
+        return found
 
     def wait(self, attempts: int, chance: float) -> timedelta:
         """How long to wait before the next attempt after ``attempts`` failed ones; ``chance`` is in 0..1."""

@@ -120,6 +120,7 @@ def carry_out(
     RELAY and CONSIGN are not for here: they concern a whole peer and the mailbox, and their callers do them.
     """
     for recipient, actions in done:
+        own = settings.toward(recipient.provider)
         for action in actions:
             if action in _ISSUES:
                 code = _ISSUES[action]
@@ -127,9 +128,9 @@ def carry_out(
                 order = Order(code, new_id(), at, (recipient.ordinal,), why, attempt if why else None)
                 order_evidence(tx, message, dispatch, order, at)
             elif action is Action.AWAIT_ANSWER:
-                _window(tx, message, dispatch, recipient, Kind.ANSWER_WINDOW, at + settings.answer_window, at)
+                _window(tx, message, dispatch, recipient, Kind.ANSWER_WINDOW, at + own.answer_window, at)
             elif action is Action.AWAIT_DELIVERY:
-                _window(tx, message, dispatch, recipient, Kind.DELIVERY_WINDOW, at + settings.delivery_window, at)
+                _window(tx, message, dispatch, recipient, Kind.DELIVERY_WINDOW, at + own.delivery_window, at)
             elif action is Action.AWAIT_RETRIEVAL and settings.retrieval_window is not None:
                 _window(tx, message, dispatch, recipient, Kind.RETRIEVAL_WINDOW, at + settings.retrieval_window, at)
 

@@ -47,6 +47,5 @@ class ClientLimits:
     data_start: float = 120.0
     data_block: float = 180.0
     data_end: float = 600.0
-    connections_per_route: int = 8
     idle: float = 60.0  # a pooled connection is closed after so long
     messages_per_connection: int = 500

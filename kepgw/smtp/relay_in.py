@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from kepgw.interop.desk import RelayDesk, Relayed
+from kepgw.net.link import link_of
 from kepgw.refusals import Refusal
 from kepgw.smtp import replies
 from kepgw.smtp.channel import Channel
@@ -17,6 +18,7 @@ from kepgw.smtp.intake import Intake, Transaction
 from kepgw.smtp.limits import Limits
 from kepgw.smtp.server import Server
 from kepgw.smtp.session import Session, Surroundings
+from kepgw.trust.tls import ServerContext
 
 _HEADER_LOOK: Final = 256 * 1024  # octets in which Received lines are counted; a loop's lines stand at the top
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -65,7 +67,8 @@ class RelaySession(Session):
     async def take_sender(self, address: str) -> None:
         """The service address of a peer; the desk judges."""
         self._desk.ready()
-        await self._desk.sender(address)
+        link = link_of(self.remote, self.channel.about("ssl_object"))
+        await self._desk.sender(address, link.client_certificate)
 
     async def take_recipient(self, address: str) -> str:
         """One of ours; the desk judges."""
@@ -108,12 +111,17 @@ class RelayServer(Server):
         spool_folder: Path,
         limits: Limits | None = None,
         clock: Callable[[], datetime] | None = None,
+        clients: Callable[[], frozenset[bytes]] = frozenset,
     ) -> None:
+        """``clients`` gives the certificates (DER) that relays of peers show, at this moment."""
         limits = limits or Limits()
         shared = Surroundings(hostname, limits, spool_folder, clock) if clock else None
         super().__init__(shared or Surroundings(hostname, limits, spool_folder))
         self._desk: Final = desk
+        self._clients: Final = clients
 
     def session(self, channel: Channel, tls: ssl.SSLContext | None) -> Session:
         """A session on a new connection."""
+        if isinstance(tls, ServerContext):
+            tls.ask(self._clients())
         return RelaySession(self.surroundings, channel, tls, self._desk)

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kepgw.errors import ConfigurationError
 from kepgw.evidence.certificates import UNREADABLE
 
+_MOST_CONTEXTS = 256
 _Context = TypeVar("_Context", bound=ssl.SSLContext)
 
 # TLS 1.2: ephemeral keys and AEAD only (RFC 9325 4.2). The suites of TLS 1.3 are all of that kind.
@@ -27,10 +28,25 @@ class ServerContext(ssl.SSLContext):
     """
 
     end_point: bytes = b""
+    _asked: frozenset[bytes] = frozenset()
 
     def renew(self, cert_pem: Path, key_pem: Path, chain: Sequence[Path] = ()) -> None:
         """Show another certificate from the next handshake on. Raises ConfigurationError."""
         _load(self, cert_pem, key_pem, chain)
+
+    def ask(self, certificates: Iterable[bytes]) -> None:
+        """Ask clients for a certificate from the next handshake on; one of these (DER) is taken, or none at all.
+
+        TLS cannot take any certificate and leave the judgement to us: a client that shows another is turned away here.
+        """
+        new = set(certificates) - self._asked
+        if not new:
+            return
+        for der in new:
+            self.load_verify_locations(cadata=der)
+        self._asked = self._asked | new
+        self.verify_mode = ssl.CERT_OPTIONAL
+        self.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
 
 
 def server_context(
@@ -55,9 +71,14 @@ def server_context(
 
 
 def _load(context: ServerContext, cert_pem: Path, key_pem: Path, chain: Sequence[Path]) -> None:
+    _show(context, cert_pem, key_pem, chain)
+    context.end_point = _end_point(cert_pem)
+
+
+def _show(context: ssl.SSLContext, cert_pem: Path, key_pem: Path, chain: Sequence[Path]) -> None:
     for path in (cert_pem, key_pem, *chain):
         if not path.is_file():
-            raise ConfigurationError(f"{path}: no such file; it holds the TLS certificate or key of the listeners")
+            raise ConfigurationError(f"{path}: no such file; it holds a TLS certificate or its key")
     try:
         # without a password function OpenSSL would ask on the terminal and the server would hang
         with tempfile.NamedTemporaryFile(suffix=".pem") as joined:  # OpenSSL reads a chain from one file only
@@ -68,7 +89,6 @@ def _load(context: ServerContext, cert_pem: Path, key_pem: Path, chain: Sequence
         raise ConfigurationError(
             f"{cert_pem}, {key_pem}: unusable for TLS ({error}); do they belong together?"
         ) from error
-    context.end_point = _end_point(cert_pem)
 
 
 def _end_point(cert_pem: Path) -> bytes:
@@ -82,16 +102,46 @@ def _end_point(cert_pem: Path) -> bytes:
     return hashlib.new(name, certificate.public_bytes(Encoding.DER)).digest()
 
 
-def client_context() -> ssl.SSLContext:
-    """The context towards peers. It verifies nothing itself: the caller compares the certificate with the peer's pin.
+def client_context(
+    authorities: Sequence[bytes] = (), cert_pem: Path | None = None, key_pem: Path | None = None
+) -> ssl.SSLContext:
+    """The context towards a peer. Without ``authorities`` it verifies nothing: the caller compares the pin.
 
     Names and public roots say nothing about a KEPHS, its card does; so after the handshake, and before any octet of
-    mail, compare ``fingerprint(connection.getpeercert(binary_form=True))``.
+    mail, compare ``fingerprint(connection.getpeercert(binary_form=True))``. With ``authorities`` (DER) the certificate
+    must lead to one of them and be for the host name that was given to the handshake (RFC 9525). ``cert_pem`` and
+    ``key_pem`` are shown to a server that asks for a certificate. Raises ConfigurationError.
     """
     context = _context(ssl.SSLContext, ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+    if authorities:
+        try:
+            for der in authorities:
+                context.load_verify_locations(cadata=der)
+        except ssl.SSLError as error:
+            raise ConfigurationError(f"a certificate of a TLS authority cannot be used ({error})") from error
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an authority below a root may be named
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if cert_pem is not None and key_pem is not None:
+        _show(context, cert_pem, key_pem, ())
     return context
+
+
+class PeerContexts:
+    """The contexts towards peers, all with our client certificate when there is one. Raises ConfigurationError."""
+
+    def __init__(self, cert_pem: Path | None = None, key_pem: Path | None = None) -> None:
+        self._own = cert_pem, key_pem
+        self._made: dict[tuple[bytes, ...], ssl.SSLContext] = {(): client_context((), *self._own)}
+
+    def toward(self, authorities: tuple[bytes, ...]) -> ssl.SSLContext:
+        """The context for a peer whose server certificate must lead to one of these (DER); none: it is pinned."""
+        if authorities not in self._made:
+            while len(self._made) > _MOST_CONTEXTS:
+                del self._made[next(each for each in self._made if each)]
+            self._made[authorities] = client_context(authorities, *self._own)
+        return self._made[authorities]
 
 
 def fingerprint(der: bytes) -> str:

@@ -129,7 +129,7 @@ def test_unknown_recipient_and_no_way(rem_world):
 def test_each_way_in_a_profile_of_its_own(make_world):
     """hs90 writes tr-kep to hs91, hs91 the baseline to hs90 because its administrator says so."""
     world = make_world()
-    world.there.configure(profiles__peers={"hs90.kep.tr": "rem-baseline"})
+    world.there.append('[[peer]]\ndomain = "hs90.kep.tr"\nprofile = "rem-baseline"\n')
     world.start()
     expected = ({ACCEPTED: 1, RELAYED: 1, DELIVERED: 1}, {REM_ACCEPTED: 1, REM_RELAYED: 1, REM_DELIVERED: 1})
     for (from_, sender, to, recipient), events in zip(both_ways(world), expected, strict=True):

@@ -72,13 +72,14 @@ class PeerCommands(Commands):
 
     def _peer(self, card: Card) -> dict[str, Any]:
         at = self._now()
-        signers, tls = [describe(leaf, at) for leaf in card.signers], describe(card.tls_certificate, at)
+        signers = [describe(leaf, at) for leaf in card.signers]
+        tls = describe(card.tls_certificate, at) if card.tls_certificate else None
         return {
             "domain": card.domain,
             "name": card.name,
             "domains": list(card.domains),
             "service_address": card.service_address,
-            "relay": f"{card.relay_host}:{card.relay_port}",
+            "relay": f"{card.relay_host or 'MX'}:{card.relay_port}",
             "profiles": list(card.profiles),
             "profile": profiles_of(self._config).toward(card),
             "process_certificates": [
@@ -91,6 +92,9 @@ class PeerCommands(Commands):
                 for each in signers
             ],
             "process_days_left": max(each.days_left for each in signers),
-            "tls_certificate": tls.fingerprint,
-            "tls_days_left": tls.days_left,
+            "supply_points": [f"{host}:{port}" for host, port in card.supply_points],
+            "tls_certificate": tls.fingerprint if tls else None,
+            "tls_days_left": tls.days_left if tls else None,
+            "tls_authorities": [describe(each, at).fingerprint for each in card.tls_authorities],
+            "client_certificates": [describe(each, at).fingerprint for each in card.client_certificates],
         }

@@ -1,7 +1,7 @@
 """``kepgw peer``: provider cards, ours and those of the peers."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def list_(directory: Folder, as_json: Json = False) -> None:
         out_json(found)
         return
     rows = [
-        (each["domain"], each["service_address"], each["relay"], each["process_days_left"], each["tls_days_left"])
+        (*(each[name] for name in ("domain", "service_address", "relay", "process_days_left")), _left(each))
         for each in found
     ]
     out(table(("DOMAIN", "SERVICE ADDRESS", "RELAY", "PROCESS DAYS LEFT", "TLS DAYS LEFT"), rows))
@@ -55,6 +55,11 @@ def remove(
     """Forget a peer, at once: dispatches that wait for it get evidence 31, receipts wait until it is one again."""
     gone = ask(directory, "peer_remove", domain=domain)
     note(f"{gone['domain']} is no longer a peer; dispatches given up with evidence 31: {gone['given_up']}")
+
+
+def _left(peer: dict[str, Any]) -> str:
+    """Days until the TLS certificate ends; one below an authority is not known before it is met."""
+    return "-" if peer["tls_days_left"] is None else str(peer["tls_days_left"])
 
 
 def _read(path: Path) -> str:

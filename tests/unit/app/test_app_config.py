@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from kepgw.app.config import FILE, NO_DEFAULT, PROVIDERS_FILE, Config, load, load_providers, missing_files, shipped
+from kepgw.app.profiles import profiles_of
 from kepgw.errors import ConfigurationError
 from kepgw.evidence.codes import DEVELOPMENT_POLICY
 from kepgw.evidence.ts102640 import TR_KEP
@@ -54,11 +55,16 @@ def settings_in(data: dict, before: str = "") -> set[str]:
     return found
 
 
-def with_token(text):
-    """The shipped file with the key on a token that it shows in comments."""
-    before, table = text.split("# [keys.process.pkcs11]")
-    shown, behind = table.split("\n\n", 1)
-    return f"{before}[keys.process.pkcs11]" + shown.replace("\n# ", "\n") + "\n\n" + behind
+TOKEN, PEER = "# [keys.process.pkcs11]", "# [[peer]]"
+
+
+def shown(text, *tables):
+    """The shipped file with tables that it shows in comments: a key on a token, a peer."""
+    for table in tables:
+        before, rest = text.split(table)
+        lines, behind = rest.split("\n\n", 1)
+        text = f"{before}{table[2:]}" + lines.replace("\n# ", "\n") + "\n\n" + behind
+    return text
 
 
 def test_the_folder_conf_is_what_is_shipped():
@@ -85,7 +91,7 @@ def test_the_example_loads(folder):
 
 
 def test_model_and_file_hold_the_same_settings():
-    assert settings_in(tomllib.loads(with_token(shipped(FILE)))) == settings_of(Config)
+    assert settings_in(tomllib.loads(shown(shipped(FILE), TOKEN, PEER))) == settings_of(Config)
 
 
 def test_every_setting_has_a_comment():
@@ -158,7 +164,7 @@ def test_several_process_keys(folder):
 
 def test_a_key_on_a_token(folder):
     path = folder / FILE
-    path.write_text(with_token(path.read_text("utf-8")), "utf-8")
+    path.write_text(shown(path.read_text("utf-8"), TOKEN), "utf-8")
     change(folder, '\npin_env = "KEPGW_PIN"', "\n")
     assert "give key or the table pkcs11" in refused(folder)
     change(folder, '\nkey = "keys/process.key" #', "\n#")
@@ -317,3 +323,51 @@ def test_missing_files_are_named_with_their_setting(folder):
     findings = missing_files(load(folder))
     assert any("keys.process.0.key" in f and str(folder / "keys/process.key") in f for f in findings)
     assert any("trust.anchors" in f for f in findings)
+
+
+def test_settings_of_a_peer(folder):
+    text = shown((folder / FILE).read_text("utf-8"), PEER)
+    (folder / FILE).write_text(text, "utf-8")
+    config = load(folder)
+    (peer,) = config.peer
+    assert (peer.domain, peer.host, peer.tls_certificate) == ("hs91.kep.tr", "192.0.2.25", folder / "hs91-relay.pem")
+    spelling, type_header = config.spelling_of(peer)
+    assert (spelling.version, type_header, config.spelling.version) == ("1", "code", "2")
+    profiles = profiles_of(config)
+    assert profiles["tr-kep@hs91.kep.tr"] is not profiles["tr-kep"]
+    assert profiles["tr-kep@hs92.kep.tr"] is profiles["tr-kep"]
+    assert any("hs91-relay.pem" in finding for finding in missing_files(config))
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ('domain = "kep.tr"', "peer.0.domain"),
+        ('domain = "hs91.kep.tr"\nport = 25', "name it too"),
+        ('domain = "hs91.kep.tr"\nhost = "a b"', "peer.0.host"),
+        ('domain = "hs91.kep.tr"\nwindows = 5', "is not a setting"),
+        ('domain = "hs91.kep.tr"\n[[peer]]\ndomain = "hs91.kep.tr"', "stands twice"),
+    ],
+)
+def test_peers_that_cannot_be(folder, table, says):
+    path = folder / FILE
+    path.write_text(f"{path.read_text('utf-8')}\n[[peer]]\n{table}\n", "utf-8")
+    assert says in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("client_certificates = []", 'client_certificates = ["c.pem"]', "belong together"),
+        ('client_key = "" # PEM key of', 'client_key = "c.key" # PEM key of', "belong together"),
+        ("nameservers = []", 'nameservers = ["ns.kep.tr"]', "relay.nameservers.0"),
+        ("relay_supply_points = []", 'relay_supply_points = ["mx"]', "empty relay_host"),
+        ("relay_supply_points = []", 'relay_supply_points = ["a b"]', "no service supply point"),
+        ('relay_host = "127.0.0.1"', 'relay_host = ""\nrelay_authorities = ["ca.pem"]', "relay_authorities"),
+    ],
+)
+def test_ways_that_cannot_be(folder, old, new, says):
+    if "relay_authorities" in new:
+        change(folder, "relay_authorities = []", "# none")
+    change(folder, old, new)
+    assert says in refused(folder)

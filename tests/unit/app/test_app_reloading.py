@@ -28,6 +28,26 @@ def test_compare(tmp_path):
     assert compare(old, load(tmp_path)) == (["policy.etebligat"], ["signing.workers"])
 
 
+def test_tables_of_peers_are_compared_one_by_one(tmp_path):
+    list(initialise(tmp_path, "hs90.kep.tr", 2000, True, "p-256"))
+    path = tmp_path / "kepgw.toml"
+    text = path.read_text("utf-8")
+
+    def with_peers(*tables):
+        path.write_text(text + "".join(f"\n[[peer]]\n{table}\n" for table in tables), "utf-8")
+        return load(tmp_path)
+
+    old = with_peers('domain = "hs91.kep.tr"\nwindow = 60', 'domain = "hs92.kep.tr"')
+    new = with_peers(
+        'domain = "hs92.kep.tr"\nprofile = "rem-baseline"\nconnections = 2',
+        'domain = "hs91.kep.tr"\nwindow = 61\n[peer.evidence]\nversion = "1"',
+    )
+    assert compare(old, new) == (
+        ["peer.hs91.kep.tr.window", "peer.hs92.kep.tr.connections"],
+        ["peer.hs91.kep.tr.evidence", "peer.hs92.kep.tr.profile"],
+    )
+
+
 async def test_signals_that_come_at_once_are_one_reload_after_the_other(caplog):
     class Provider:
         running, count = 0, 0

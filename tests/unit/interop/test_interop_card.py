@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from interop_house import HS91
 
 from kepgw.errors import ConfigurationError
-from kepgw.interop.card import MAX_CARD, MAX_CHAIN, MAX_CHAINS, read_card, write_card
+from kepgw.interop.card import MAX_CARD, MAX_CHAIN, MAX_CHAINS, read_card, supply_point, write_card
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,18 @@ def card(identities):
         {"domains": (HS91, "tuzel." + HS91), "service_address": "kep@tuzel." + HS91},
         {"relay_host": "2001:db8::1"},
         {"relay_host": "relay.hs91.kep.tr", "relay_port": 65535},
+        {"relay_host": "", "relay_port": 25},
+        {"relay_host": "", "supply_points": (("mx1.hs91.kep.tr", 25), ("mx2.hs91.kep.tr", 2525))},
+        {"tls_certificate": b"", "tls_authorities": True},
+        {"tls_certificate": b"", "tls_authorities": True, "relay_host": "", "supply_points": (("mx", 25),)},
+        {"client_certificates": True},
     ],
 )
 def test_round_trip(card, changes):
+    if changes.get("tls_authorities") or changes.get("client_certificates"):
+        changes = {
+            name: (card.tls_certificate, card.roots[0]) if value is True else value for name, value in changes.items()
+        }
     changed = replace(card, **changes)
     assert read_card(write_card(changed)) == changed
 
@@ -68,6 +77,17 @@ def test_any_name_makes_toml_with_that_name_and_nothing_else(identities, name):
         ('host = "127.0.0.1"', 'host = "a b"', "relay.host"),
         ('host = "127.0.0.1"', 'host = "-oProxyCommand=x"', "relay.host"),
         ("[relay]", "[other]", "relay is missing"),
+        ("tls_certificate", "tls_pin", "tls_certificate is missing"),
+        ("tls_certificate", "tls_authorities = []\ntls_pin", "neither a certificate nor an authority"),
+        ("port = 2525", 'port = 2525\nsupply_points = ["mx"]', "a host and supply_points"),
+        ("port = 2525", 'port = 2525\nsupply_points = ["mx:0"]', "no service supply point"),
+        ("port = 2525", 'port = 2525\nsupply_points = ["a b"]', "no service supply point"),
+        ("port = 2525", "port = 2525\nsupply_points = [25]", "no service supply point"),
+        ("port = 2525", 'port = 2525\nsupply_points = "mx"', "not a list"),
+        ("port = 2525", f"port = 2525\nsupply_points = {['mx'] * 11}", "not a list"),
+        ("port = 2525", "port = 2525\ntls_authorities = [1]", "readable certificate"),
+        ("port = 2525", "port = 2525\nclient_certificates = ['x']", "readable certificate"),
+        ("port = 2525", f"port = 2525\nclient_certificates = {['x'] * 9}", "not a list"),
         ('profiles = ["tr-kep"]', 'profiles = ["pec"]', "no profile that is known"),
         ('profiles = ["tr-kep"]', "profiles = []", "no profile that is known"),
         ('profiles = ["tr-kep"]', 'profiles = [["tr-kep"], {}]', "no profile that is known"),
@@ -119,3 +139,26 @@ def test_a_card_of_the_version_before_is_read(card):
     head, process = text.split("\n[[process]]\ncertificates")
     comment, version, rest = head.split("\n", 2)
     assert read_card(f"{comment}\n{version}\nprocess_certificates{process}{rest}") == card
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("smtp://mx.sa-rems.rem:25", ("mx.sa-rems.rem", 25)),  # EN 319 532-4 C.3
+        ("smtp:mx.sa-rems.rem:25", ("mx.sa-rems.rem", 25)),  # its published examples
+        ("smtp://MX.sa-rems.rem/", ("mx.sa-rems.rem", 25)),
+        ("mx.sa-rems.rem:2525", ("mx.sa-rems.rem", 2525)),
+    ],
+)
+def test_supply_points_as_they_are_written(text, wanted):
+    assert supply_point(text) == wanted
+
+
+def test_authorities_need_a_host_to_hold_them_to(card):
+    """Else whoever can answer for the DNS could name a host of his own, with a certificate of that authority."""
+    open_card = replace(card, relay_host="", tls_certificate=b"", tls_authorities=(card.roots[0],))
+    with pytest.raises(ConfigurationError, match="to hold them to"):
+        read_card(write_card(open_card))
+    both = replace(card, tls_authorities=(card.roots[0],))
+    with pytest.raises(ConfigurationError, match="one of them says what is met"):
+        read_card(write_card(both))

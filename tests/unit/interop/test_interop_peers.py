@@ -85,7 +85,7 @@ async def test_changes_of_the_store_are_followed_without_reading_on_the_loop(hou
 
     async def read(work):
         reads.append(work)
-        return []
+        return [], {}
 
     monkeypatch.setattr(house.store, "read", read)
     await house.store.write(lambda tx: tx.announce("peer", 0))

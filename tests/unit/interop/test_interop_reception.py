@@ -64,11 +64,27 @@ def orders(house):
 
 
 async def test_the_envelope_sender_is_a_known_peer(house):
-    await house.reception.sender("KEP@hs91.kep.tr")
+    await house.reception.sender("KEP@hs91.kep.tr", None)
     for address in ("", "ali@hs91.kep.tr", "kep@hs93.kep.tr", "kep@hs90.kep.tr"):
         with pytest.raises(Refusal) as caught:
-            await house.reception.sender(address)
+            await house.reception.sender(address, None)
         assert (caught.value.key, caught.value.rule.enhanced) == ("unknown-peer", "5.7.1")
+
+
+async def test_a_peer_whose_card_names_a_client_certificate_shows_it(house, identities):
+    """An honest-looking peer with the right service address, without the key that its card speaks of."""
+    card = identities.card(HS91)
+    names, other = (card.roots[0], card.tls_certificate), card.signers[0]
+    await house.know(HS91, client_certificates=names)
+    assert house.peers.client_certificates() == frozenset(names)
+    for certificate in names:
+        await house.reception.sender("kep@hs91.kep.tr", certificate)
+    for certificate in (None, other):
+        with pytest.raises(Refusal) as caught:
+            await house.reception.sender("kep@hs91.kep.tr", certificate)
+        rule = caught.value.rule
+        assert (caught.value.key, rule.code, rule.enhanced) == ("client-certificate", 550, "5.7.1")
+    await house.reception.sender("kep@hs92.kep.tr", None)  # a card without one asks for none
 
 
 async def test_recipients_are_ours_whether_they_exist_or_not(house):

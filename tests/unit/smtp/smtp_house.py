@@ -121,7 +121,8 @@ class FakeSubmissionDesk(FakeDesk):
 
 
 class FakeRelayDesk(FakeDesk):
-    async def sender(self, address):
+    async def sender(self, address, certificate):
+        self.certificate = certificate
         if address != "kep@hs91.kep.tr":
             raise Refusal("unknown-peer", f"no peer has {address!r}")
 

@@ -2,95 +2,30 @@
 
 import asyncio
 import re
-import ssl
+from dataclasses import replace
 
 import pytest
 from aiosmtpd.smtp import SMTP as StockSmtp
-from smtp_house import open_client_context
+from smtp_peer import MESSAGE, SENDER, Peer, outgoing, route_to
 
 from kepgw.interop.desk import Outgoing, RelayProblem, Route
-from kepgw.smtp.client import AllRefused, SmtpRelayClient
+from kepgw.smtp.client import SmtpRelayClient
+from kepgw.smtp.connection import AllRefused
 from kepgw.smtp.limits import ClientLimits
-from kepgw.trust.tls import client_context, server_context
-
-SENDER = "kep@hs91.kep.tr"
-MESSAGE = b"Subject: x\r\n\r\n.bir\r\n..\r\n.\r\n" + b"0123456789\r\n" * 20
-
-
-def outgoing(recipients=("ali@hs90.kep.tr",), message=MESSAGE, eight_bit=False, sender=SENDER, chunk=7):
-    async def octets():
-        for start in range(0, len(message), chunk):
-            yield message[start : start + chunk]
-
-    return Outgoing(sender, tuple(recipients), len(message), eight_bit, octets)
+from kepgw.trust.tls import PeerContexts, server_context
 
 
 @pytest.fixture
 async def client():
-    client = SmtpRelayClient("hs91.kep.tr", open_client_context(), ClientLimits(connect=5, greeting=5))
+    client = SmtpRelayClient("hs91.kep.tr", PeerContexts(), ClientLimits(connect=5, greeting=5))
     yield client
     await client.close()
 
 
-def route_to(port, certificate):
-    return Route("hs90", "127.0.0.1", port, certificate.sha256)
-
-
-class Peer:
-    """A peer by script: for each command that matches, octets; None hangs up."""
-
-    def __init__(self, certificate, *, extensions=("PIPELINING", "8BITMIME", "SIZE 1000000"), tls=True, answers=()):
-        self.certificate = certificate
-        self.extensions = [*extensions]
-        self.tls = tls
-        self.answers = [*answers, ("DATA", b"354 go\r\n"), (r"\.", b"250 2.0.0 taken\r\n"), ("", b"250 OK\r\n")]
-        self.heard = []
-        self.connections = 0
-        self.said_goodbye = asyncio.Event()
-        self._writers = []
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.route = route_to(self.server.sockets[0].getsockname()[1], self.certificate)
-        return self
-
-    async def __aexit__(self, *_):
-        self.server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _serve(self, reader, writer):
-        self.connections += 1
-        self._writers.append(writer)
-        in_data = secure = False
-        writer.write(b"220 peer\r\n")
-        while line := await reader.readline():
-            text = line.decode().rstrip("\r\n")
-            if in_data and text != ".":
-                continue
-            in_data = False
-            self.heard.append(text)
-            if text == "QUIT":
-                self.said_goodbye.set()
-            answer = next(octets for regex, octets in self.answers if re.match(regex, text))
-            if answer is None:
-                writer.transport.abort()
-                return
-            if text.startswith("EHLO") and answer == b"250 OK\r\n":
-                offered = self.extensions + (["STARTTLS"] if self.tls and not secure else [])
-                answer = "\r\n".join(f"250-{word}" for word in ["peer", *offered]).encode() + b"\r\n250 HELP\r\n"
-            if text == "STARTTLS" and answer == b"250 OK\r\n":
-                writer.write(b"220 go\r\n")
-                await writer.start_tls(self.certificate.server)
-                secure = True
-                continue
-            in_data = answer.startswith(b"354")
-            writer.write(answer)
-
-
-async def test_our_server_gets_the_octets(house, certificate, client):
+@pytest.mark.parametrize("chunking", [True, False])
+async def test_our_server_gets_the_octets(house, certificate, client, chunking):
     async with house(message=5_000_000) as servers:
-        route = route_to(servers.ports["relay"], certificate)
+        route = replace(route_to(servers.ports["relay"], certificate), chunking=chunking)
         large = "".join(f".satır {number}\r\n" for number in range(60_000)).encode()
         for message, eight_bit, chunk in ((MESSAGE, False, 1), (large, True, 65536), (b"", False, 1)):
             if message:
@@ -105,7 +40,7 @@ async def test_our_server_gets_the_octets(house, certificate, client):
 async def test_the_contexts_of_trust_fit_both_ends(house, certificate):
     async with house() as servers:
         port = await servers.relay.start("127.0.0.1", 0, server_context(certificate.pem, certificate.pem), False)
-        client = SmtpRelayClient("hs91.kep.tr", client_context())
+        client = SmtpRelayClient("hs91.kep.tr", PeerContexts())
         assert (await client.send(route_to(port, certificate), outgoing())).reply.startswith("250 2.0.0")
         await client.close()
 
@@ -130,7 +65,7 @@ async def test_many_at_once_share_the_connections(house, certificate, client):
         route = route_to(servers.ports["relay"], certificate)
         await asyncio.gather(*(client.send(route, outgoing()) for _ in range(60)))
         assert len(servers.relay_desk.taken) == 60
-        assert 1 <= client.resting <= ClientLimits().connections_per_route
+        assert 1 <= client.resting <= route.connections
 
 
 async def test_a_wrong_pin_gets_nothing(house, certificate, client):
@@ -171,7 +106,7 @@ async def test_a_wrong_pin_gets_nothing(house, certificate, client):
 )
 async def test_a_peer_that_refuses(certificate, command, answer, stage, permanent, pipelining):
     extensions = ["PIPELINING", "8BITMIME"] if pipelining else ["8BITMIME"]
-    client = SmtpRelayClient("hs91.kep.tr", open_client_context(), ClientLimits(greeting=0.3, data_end=5))
+    client = SmtpRelayClient("hs91.kep.tr", PeerContexts(), ClientLimits(greeting=0.3, data_end=5))
     async with Peer(certificate, answers=[(command, answer)], extensions=extensions) as peer:
         with pytest.raises(RelayProblem) as caught:
             await client.send(peer.route, outgoing())
@@ -230,7 +165,7 @@ async def test_a_rested_connection_that_died_is_replaced(certificate, client):
 
 
 async def test_idle_connections_are_closed(certificate):
-    client = SmtpRelayClient("hs91.kep.tr", open_client_context(), ClientLimits(idle=0.01))
+    client = SmtpRelayClient("hs91.kep.tr", PeerContexts(), ClientLimits(idle=0.01))
     async with Peer(certificate) as peer:
         await client.send(peer.route, outgoing())
         await asyncio.wait_for(peer.said_goodbye.wait(), 5)
@@ -238,7 +173,7 @@ async def test_idle_connections_are_closed(certificate):
 
 
 async def test_connections_end_after_their_messages(certificate):
-    client = SmtpRelayClient("hs91.kep.tr", open_client_context(), ClientLimits(messages_per_connection=2))
+    client = SmtpRelayClient("hs91.kep.tr", PeerContexts(), ClientLimits(messages_per_connection=2))
     async with Peer(certificate) as peer:
         for _ in range(4):
             await client.send(peer.route, outgoing())
@@ -259,7 +194,7 @@ async def test_half_a_message_never_gets_its_end(certificate, client):
 
 
 async def test_a_slow_peer_is_left(certificate):
-    client = SmtpRelayClient("hs91.kep.tr", open_client_context(), ClientLimits(data_end=0.05))
+    client = SmtpRelayClient("hs91.kep.tr", PeerContexts(), ClientLimits(data_end=0.05))
     async with Peer(certificate, answers=[(r"\.", b"250-")]) as peer:
         with pytest.raises(RelayProblem, match="slow") as caught:
             await client.send(peer.route, outgoing())
@@ -278,13 +213,6 @@ async def test_no_address_breaks_out_of_its_command(certificate, client, address
 async def test_no_recipients(certificate, client):
     with pytest.raises(AllRefused):
         await client.send(route_to(1, certificate), outgoing([]))
-
-
-def test_old_tls_is_no_context():
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with pytest.raises(ValueError, match=r"1\.2"):
-        SmtpRelayClient("x", context)
 
 
 class StockHandler:
