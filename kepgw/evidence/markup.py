@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import threading
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from lxml import etree
@@ -17,6 +18,7 @@ _CROWDED = etree.XPath(f"boolean(//*[count(@*) > {MAX_ATTRIBUTES}])")
 # Turkey's civil time all year since 8 September 2016 (Bakanlar Kurulu Kararı 2016/9154).
 ISTANBUL = timezone(timedelta(hours=3))
 
+_own = threading.local()
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 2.2 Char
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")  # XML Schema 2 3.2.7
 
@@ -32,18 +34,8 @@ def parse(octets: bytes) -> etree._ElementTree:
         raise FormatError(f"XML of {len(octets)} octets, more than {MAX_XML}")
     if b"<!DOCTYPE" in octets:
         raise FormatError("XML with a document type declaration")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_blank_text=False,
-        strip_cdata=True,
-    )
     try:
-        tree = etree.ElementTree(etree.fromstring(octets, parser))
+        tree = etree.ElementTree(etree.fromstring(octets, _parser()))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise FormatError(f"not well-formed XML: {error}") from None
     # an encoding other than ASCII's hides the declaration from the search above
@@ -56,6 +48,24 @@ def parse(octets: bytes) -> etree._ElementTree:
     if (not plain or octets.count(b"xmlns") > MAX_NAMESPACES) and _too_many_namespaces(tree):
         raise FormatError(f"more than {MAX_NAMESPACES} namespaces in scope")
     return tree
+
+
+def _parser() -> etree.XMLParser:
+    """The parser of this thread: to make one takes as long as to parse an evidence."""
+    try:
+        parser: etree.XMLParser = _own.parser
+    except AttributeError:
+        parser = _own.parser = etree.XMLParser(
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            dtd_validation=False,
+            huge_tree=False,
+            remove_comments=True,
+            remove_blank_text=False,
+            strip_cdata=True,
+        )
+    return parser
 
 
 def _too_many_namespaces(tree: etree._ElementTree) -> bool:
