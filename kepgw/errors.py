@@ -6,6 +6,7 @@ KepError                  every error of ours; its text is the private reason, f
 ├── SignatureInvalid      a signature, digest, token or certificate does not hold
 ├── StampUnavailable      no time-stamp authority answered: try again later
 ├── MaterialUnavailable   nobody said whether a certificate is revoked: asked again later
+├── ListRefused           a trusted list is not taken: the last good one stays
 ├── SigningUnavailable    no valid process certificate or key: nothing may be signed
 ├── StoreError            the store could not do its work
 │   └── StoreFull         no room left: 452 4.3.1 on the wire, never 5xx
@@ -94,6 +95,10 @@ class StampUnavailable(KepError):
 
 class MaterialUnavailable(KepError):
     """Nobody gave a usable word on whether a certificate is revoked; it is asked about again."""
+
+
+class ListRefused(KepError):
+    """A trusted list or capability file is not taken; the last good one stays."""
 
 
 class SigningUnavailable(KepError):

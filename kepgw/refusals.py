@@ -55,16 +55,20 @@ REFUSALS: dict[str, Rule] = {
     "unknown-provider": Rule(550, "5.1.2", "R_REMMD_NotIdenified"),
     "provider-ended": Rule(550, "5.1.2", "R_REMMD_NotIdenified"),
     "no-peer": Rule(550, "5.1.2", "R_REMMD_NotIdenified"),
+    "recipient-peer-out": Rule(550, "5.1.2", "R_REMMD_NotIdenified"),
     "unknown-recipient": Rule(550, "5.1.1", "UnknownRecipient"),
     "recipient-closed": Rule(550, "5.2.1", "UnknownRecipient"),
     # between providers
     "unknown-peer": Rule(550, "5.7.1", "PolicyViolation"),
     "client-certificate": Rule(550, "5.7.1", "PolicyViolation"),
+    "peer-out": Rule(550, "5.7.1", "PolicyViolation"),
+    "peer-unknown": Rule(451, "4.7.1", "TechnicalMalfunction"),
     "foreign-recipient": Rule(550, "5.7.1", "PolicyViolation"),
     "not-an-envelope": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "envelope-invalid": Rule(554, "5.7.7", "InvalidUserSignature"),
     "envelope-signer": Rule(554, "5.7.7", "InvalidUserSignature"),
     "envelope-revoked": Rule(554, "5.7.7", "UserCertExpiredOrRevoked"),  # TS 102 640-2 Annex E, code 4
+    "envelope-not-listed": Rule(554, "5.7.7", "PolicyViolation"),  # EN 319 532-4 C.2.3.3.3
     "speaks-for-another": Rule(554, "5.7.1", "PolicyViolation"),
     "recipient-not-named": Rule(554, "5.6.0", "InvalidMessageFormat"),
     "unknown-message": Rule(550, "5.6.0", "PolicyViolation"),

@@ -16,6 +16,7 @@ from kepgw.app.administration.messages import MessageCommands
 from kepgw.app.administration.peers import PeerCommands
 from kepgw.app.administration.queue import QueueCommands
 from kepgw.app.administration.trust import TrustCommands
+from kepgw.app.administration.trustlists import TrustListCommands
 from kepgw.app.control import Refused
 
 GROUPS: Final[tuple[type[Commands], ...]] = (
@@ -27,6 +28,7 @@ GROUPS: Final[tuple[type[Commands], ...]] = (
     LedgerCommands,
     ArchiveCommands,
     TrustCommands,
+    TrustListCommands,
     MaterialCommands,
 )
 _WHERE: Final = {name: group for group in GROUPS for name in commands_of(group)}

@@ -79,6 +79,7 @@ def missing_files(config: Config) -> list[str]:
         ("keys.tls_key", config.keys.tls_key),
         *(("keys.tls_certificates", path) for path in config.keys.tls_certificates),
         *(("trust.anchors", path) for path in config.trust.anchors),
+        *(("trust_list.signers", path) for each in config.trust_list for path in each.signers),
         *(("listen.client_anchors", path) for path in config.listen.client_anchors),
         *(("listen.relay_authorities", path) for path in config.listen.relay_authorities),
         *(("relay.client_certificates", path) for path in config.relay.client_certificates),

@@ -17,6 +17,7 @@ from kepgw.app.commands.access import ask
 from kepgw.app.config import Config, load, missing_files
 from kepgw.app.doctor_archive import examine_archive
 from kepgw.app.doctor_keys import examine_keys
+from kepgw.app.doctor_lists import examine_lists
 from kepgw.app.doctor_malware import examine_malware
 from kepgw.app.doctor_ports import examine_ports
 from kepgw.app.doctor_stamps import examine_stamps
@@ -62,6 +63,7 @@ def examine(directory: Path, now: datetime | None = None) -> Iterator[Finding]:
         yield Finding("problem" if remedy else "ok", what, problem, remedy)
     yield from _peers(config)
     yield from examine_trust(config, at)
+    yield from examine_lists(config)
 
 
 def _development_keys(config: Config) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from kepgw.interop.materials import MaterialKeeper
 from kepgw.interop.peers import Peers
 from kepgw.interop.reception import ReceptionCounter
 from kepgw.interop.submission import SubmissionCounter
+from kepgw.interop.trustlists import ListKeeper
 from kepgw.smtp.relay_in import RelayServer
 from kepgw.smtp.submission import SubmissionServer
 from kepgw.store.engine import Store
@@ -43,6 +44,7 @@ class Front:
         store: Store,
         peers: Peers,
         materials: MaterialKeeper,
+        lists: ListKeeper,
         *,
         now: Callable[[], Any],
         ready: Callable[[], None],
@@ -72,6 +74,7 @@ class Front:
             profiles_of(config),
             materials.revoked,
             self._malware,
+            lists.word,
         )
         spool = config.directory / config.store.spool
         self._logins = Logins(store, config.limits.login_checks, LoginGuard(guard_settings(config)))

@@ -24,6 +24,7 @@ from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
 from kepgw.app.metrics import Metrics, Sources
 from kepgw.app.reloading import compare
+from kepgw.app.trustlists import lists_of
 from kepgw.app.watching import WatchedClient
 from kepgw.app.wiring import client_limits, exchangers, peer_contexts, relay_settings, tools_of
 from kepgw.errors import KepError, SigningUnavailable
@@ -33,6 +34,8 @@ from kepgw.interop.duties import Duties
 from kepgw.interop.heads import HeadKeeper, HeadSettings
 from kepgw.interop.materials import MaterialKeeper
 from kepgw.interop.peers import Peers
+from kepgw.interop.peerwatch import PeerWatch
+from kepgw.interop.trustlists import ListKeeper
 from kepgw.interop.workshop import Workshop
 from kepgw.refusals import Refusal
 from kepgw.smtp.client import SmtpRelayClient
@@ -69,6 +72,8 @@ class Provider:
         self.workshop: Workshop
         self._client: SmtpRelayClient
         self.materials: MaterialKeeper
+        self.lists: ListKeeper
+        self.watch: PeerWatch
         self.metrics = Metrics()
         self._lock = Lock(config.directory)
         self._front: list[Callable[[], Awaitable[None]]] = []  # what talks to the outside
@@ -121,6 +126,13 @@ class Provider:
         self.materials = materials_of(config, store, self.peers, workshop.certificates.keys, now, self._revoked)
         await self.materials.start()  # before anything is signed: what is revoked is barred first
         self._back.append(self.materials.stop)
+        self.lists = lists_of(config, store, now)
+        self.watch = PeerWatch(store, self.peers, self.lists, self.materials.revoked, now)
+        self.lists.changed = self.materials.changed = self.watch.wake
+        await self.lists.start()
+        self._back.append(self.lists.stop)
+        await self.watch.start()  # before anything is given or taken
+        self._back.append(self.watch.stop)
         self._client = SmtpRelayClient(
             config.hostname, peer_contexts(config), client_limits(config), exchangers(config)
         )
@@ -152,6 +164,7 @@ class Provider:
             self.store,
             self.peers,
             self.materials,
+            self.lists,
             now=now,
             ready=self.ready,
             on_read=self._on_read,
@@ -176,9 +189,15 @@ class Provider:
         self._duties.reconfigure(relaying)
         logs.set_up(fresh.log.format, fresh.log.level)
         await self.peers.load()
+        await self.watch.look()
         self.config = fresh
         _log.info("reloaded", changed=changed, restart=restart)
         return {"changed": changed, "restart": restart}
+
+    async def followed(self) -> None:
+        """Wait until what changed about the peers is in force."""
+        await self.peers.followed()
+        await self.watch.look()
 
     def _sources(self, connections: Callable[[], dict[str, int]]) -> Sources:
         return Sources(
@@ -269,11 +288,13 @@ async def serve(config: Config) -> int:
         config,
         now,
         provider.heads.sign_now,
-        provider.peers.followed,
+        provider.followed,
         provider.archivist,
         provider.materials,
         provider.workshop,
         provider.reload,
+        lists=provider.lists,
+        standings=lambda: provider.peers.standings,
     )
     admin = Admin(surroundings)
     control = ControlServer(admin, config.directory / "control.sock")

@@ -196,6 +196,36 @@ class Trust(Section):
     providers: File
 
 
+class TrustListSection(Section):
+    """A trusted list (TS 119 612) and the peers that must be granted in it; times in seconds, ``peers`` may be "*"."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    source: str = Field(min_length=1)
+    signers: tuple[File, ...] = Field(strict=False, min_length=1, max_length=16)
+    peers: tuple[Literal["*"] | ProviderDomain, ...] = Field(("*",), strict=False, min_length=1)
+    every: Seconds = 3600.0
+    grace: float = Field(604_800.0, ge=0, le=366 * 86_400)
+    timeout: Seconds = 60.0
+    plain_http: bool = False
+    fetch_private: bool = False
+
+    _place: Path | str = PrivateAttr(default="")
+
+    @whole(mode="after")
+    def _where(self, info: ValidationInfo) -> Self:
+        if self.source.startswith("http://") and not self.plain_http:
+            raise PydanticCustomError("source", "source is not https; plain_http = true would allow it")
+        self._place = self.source if "://" in self.source else _resolve(Path(self.source), info)
+        if isinstance(self._place, str) and not self._place.startswith(("https://", "http://")):
+            raise PydanticCustomError("source", "source must be an https address, a file or a folder")
+        return self
+
+    @property
+    def place(self) -> Path | str:
+        """The address, or the file or folder."""
+        return self._place
+
+
 class MaterialSection(Section):
     """How lists and responses are gathered that keep signatures verifiable; times in seconds."""
 
@@ -502,6 +532,7 @@ class Config(Section):
     listen: Listen
     keys: Keys
     trust: Trust
+    trust_list: tuple[TrustListSection, ...] = Field((), strict=False, max_length=8)
     material: MaterialSection
     tsa: tuple[Tsa, ...] = Field(strict=False, min_length=1, max_length=16)
     stamping: StampingSection
@@ -546,6 +577,8 @@ class Config(Section):
             raise PydanticCustomError("tsa", "a [[tsa]] stands twice; keep one table an authority")
         if len({peer.domain for peer in self.peer}) != len(self.peer):
             raise PydanticCustomError("peer", "a [[peer]] stands twice; keep one table a domain")
+        if len({each.name for each in self.trust_list}) != len(self.trust_list):
+            raise PydanticCustomError("trust_list", "two [[trust_list]] have the same name")
         if self.relay.retry_max < self.relay.retry_first:
             raise PydanticCustomError("relay", "relay.retry_max must not be below relay.retry_first")
         return self

@@ -247,6 +247,7 @@ def _alone(given: _Input, question: Question, original: Any) -> Verified:
         "original": original,
         "intermediates": trusted.intermediates,
         "materials": trusted.materials,
+        "listings": trusted.listings,
     }
     if given.signature:
         raise FormatError("a detached signature without its message")

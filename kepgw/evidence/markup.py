@@ -23,15 +23,15 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]") 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")  # XML Schema 2 3.2.7
 
 
-def parse(octets: bytes) -> etree._ElementTree:
+def parse(octets: bytes, largest: int = MAX_XML) -> etree._ElementTree:
     """Parse a document from outside; comments are dropped. Raises FormatError for anything but plain XML.
 
-    No DTD, no entities, no network, libxml2's own bounds on depth and text, MAX_XML octets; MAX_ATTRIBUTES and
+    No DTD, no entities, no network, libxml2's own bounds on depth and text, ``largest`` octets; MAX_ATTRIBUTES and
     MAX_NAMESPACES, because a signature by any key may ask for a canonical form that takes their square. Comments go
     because canonical form has none: text split by one must read as what was signed, not as its first piece.
     """
-    if len(octets) > MAX_XML:
-        raise FormatError(f"XML of {len(octets)} octets, more than {MAX_XML}")
+    if len(octets) > largest:
+        raise FormatError(f"XML of {len(octets)} octets, more than {largest}")
     if b"<!DOCTYPE" in octets:
         raise FormatError("XML with a document type declaration")
     try:

@@ -21,7 +21,7 @@ from lxml import etree
 from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence.algorithms import DIGEST_NAMES, SIGNATURE_NAMES, SIGNATURES
 from kepgw.evidence.certificates import LARGEST, names_certificate, public_key
-from kepgw.evidence.markup import canonical_form, parse, read_base64, read_time
+from kepgw.evidence.markup import MAX_XML, canonical_form, parse, read_base64, read_time
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
 XADES = "http://uri.etsi.org/01903/v1.3.2#"
@@ -78,12 +78,12 @@ def read(xml: bytes) -> XadesReading:
         raise FormatError(str(error)) from error
 
 
-def verify(xml: bytes) -> XadesReading:
-    """The reading of a signature that holds over the whole document.
+def verify(xml: bytes, largest: int = MAX_XML) -> XadesReading:
+    """The reading of a signature that holds over the whole document of at most ``largest`` octets.
 
     Raises SignatureInvalid (check ``evidence-signature``) for anything less, FormatError for what is no XML.
     """
-    tree = parse(xml)
+    tree = parse(xml, largest)
     try:
         signature = _Signature(tree)
         signature.check()

@@ -32,6 +32,9 @@ class Opened:
     rendered: Rendered
     original: tuple[int, int] | None
     digest: bytes  # SHA-256 of the original; of a receipt: what the evidence says
+    signers: tuple[
+        tuple[bytes, datetime], ...
+    ] = ()  # of envelope and evidence (DER), and when each is shown to have signed
     refused: Reason | None = None  # a dispatch that goes to nobody here: why, for evidence 21
 
 

@@ -102,6 +102,7 @@ class MaterialKeeper:
         self._now = now
         self._fetcher = fetcher
         self._bar = bar
+        self.changed: Callable[[], None] = lambda: None  # hears that who is revoked was judged anew
         self.barred: frozenset[str] = frozenset()
         self.standings: list[Standing] = []
         self._revoked: dict[bytes, Revoked] = {}
@@ -282,6 +283,7 @@ class MaterialKeeper:
                 await self._bar(barred)
             self.barred = barred
         self._judged = at
+        self.changed()
 
     def _standing(self, certificate: bytes, status: Status, mine: bool) -> Standing:
         expected = mine or (self._fetcher is not None and any(sources(certificate)))

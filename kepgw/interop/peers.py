@@ -5,7 +5,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from kepgw.accounts.address import ascii_lower, provider_domain
 from kepgw.errors import ConfigurationError, KepError, SignatureInvalid
@@ -30,6 +30,17 @@ class KnownProvider(Protocol):
         """``active`` or ``ended``."""
 
 
+class Standing(NamedTuple):
+    """Why a peer may not be dealt with: ``out``, or ``unknown`` while nobody can say (kepgw.interop.peerwatch).
+
+    ``key`` names the sentence for people (``reason-<key>``), ``detail`` is the private reason.
+    """
+
+    state: Literal["out", "unknown"]
+    key: str
+    detail: str
+
+
 class Peers:
     """Peers by domain, kept in step with the store; the known providers and our own domain beside them."""
 
@@ -43,12 +54,36 @@ class Peers:
         self._cards: dict[str, Card] = {}
         self._client_certificates: frozenset[bytes] = frozenset()
         self._held: dict[str, str] = {}
+        self.standings: Mapping[str, Standing] = {}  # of those that are not good
         self._stale = False
         self._loading: asyncio.Task[None] | None = None
 
     def reconfigure(self, providers: Mapping[str, KnownProvider]) -> None:
         """Go on with another table of known providers."""
         self._providers = dict(providers)
+
+    def judge(self, standings: Mapping[str, Standing]) -> None:
+        """Go on with what is known of the peers now; who is not named is good."""
+        self.standings = dict(standings)
+
+    def ended(self) -> list[str]:
+        """The domains that nothing may be given to, for good as far as is known."""
+        gone = [domain for domain, each in self._providers.items() if each.state == "ended"]
+        return [*gone, *(domain for domain, each in self.standings.items() if each.state == "out")]
+
+    def ending(self, domain: str) -> Standing | None:
+        """Why nothing may be given to a provider; None when something may, now or later."""
+        provider = self._providers.get(domain)
+        if provider is not None and provider.state == "ended":
+            return Standing("out", "peer-ended", f"{domain} ended")
+        standing = self.standings.get(domain)
+        return standing if standing is not None and standing.state == "out" else None
+
+    def trusted(self, card: Card) -> None:
+        """Hold a peer against what is known of it now. Raises Refusal: peer-out or peer-unknown."""
+        standing = self.ending(card.domain) or self.standings.get(card.domain)
+        if standing is not None:
+            raise Refusal(f"peer-{standing.state}", f"{card.domain}: {standing.detail}")
 
     async def start(self) -> None:
         """Load the peers and follow changes."""
@@ -99,21 +134,22 @@ class Peers:
         return [self._cards[domain] for domain in sorted(self._cards)]
 
     def card(self, domain: str) -> Card | None:
-        """The card of a provider's domain. A provider that has ended has none, whatever its card says."""
-        provider = self._providers.get(domain)
-        return None if provider and provider.state == "ended" else self._cards.get(domain)
+        """The card of a provider's domain. A provider that is out has none, whatever its card says."""
+        return None if self.ending(domain) is not None else self._cards.get(domain)
 
-    def by_service_address(self, address: str) -> Card | None:
-        """The peer whose service address this is."""
-        for card in self._cards.values():
-            if card.service_address == ascii_lower(address):
-                return self.card(card.domain)
-        return None
+    def by_service_address(self, address: str) -> Card:
+        """The peer whose service address this is. Raises Refusal: unknown-peer, peer-out or peer-unknown."""
+        wanted = ascii_lower(address)
+        card = next((each for each in self._cards.values() if each.service_address == wanted), None)
+        if card is None:
+            raise Refusal("unknown-peer", f"MAIL FROM {address[:254]!r}")
+        self.trusted(card)
+        return card
 
     def owner(self, address: str) -> str:
         """The domain of the provider that an address belongs to; ours or a known one.
 
-        Raises Refusal: not-kep-address, provider-ended, unknown-provider or no-peer.
+        Raises Refusal: not-kep-address, provider-ended, unknown-provider, no-peer or recipient-peer-out.
         """
         domain = provider_domain(address)  # sub-domains belong to hsNN.kep.tr: Tebliğ m.11(5)
         if domain == self.own_domain:
@@ -122,6 +158,9 @@ class Peers:
         if provider is not None and provider.state == "ended":  # ended wins over a card
             raise Refusal("provider-ended", f"{domain} ended", recipient=address, provider=provider.name)
         if domain in self._cards:
+            standing = self.ending(domain)
+            if standing is not None:
+                raise Refusal("recipient-peer-out", f"{domain}: {standing.detail}", recipient=address)
             return domain
         if provider is not None:
             raise Refusal("no-peer", f"no card of {domain}", recipient=address)
@@ -132,9 +171,9 @@ class Peers:
         return self._held.get(domain, "")
 
     def route(self, domain: str) -> Route | None:
-        """Where a peer takes mail, or None when it is no longer a peer."""
+        """Where a peer takes mail, or None when it is no peer at present."""
         card = self.card(domain)
-        if card is None:
+        if card is None or domain in self.standings:
             return None
         pin = hashlib.sha256(card.tls_certificate).hexdigest() if card.tls_certificate else ""
         return Route(domain, card.relay_host, card.relay_port, pin, card.tls_authorities, card.supply_points)

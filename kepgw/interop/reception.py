@@ -24,6 +24,7 @@ from kepgw.interop.malware import MalwareDesk
 from kepgw.interop.peers import Peers, signed_by
 from kepgw.interop.profile import Profiles
 from kepgw.interop.settings import RelaySettings
+from kepgw.interop.trustlists import Word
 from kepgw.message.rendering import render
 from kepgw.refusals import Refusal
 from kepgw.store.accounts import audit
@@ -52,6 +53,7 @@ class ReceptionCounter:
         profiles: Profiles,
         revoked: Callable[[Iterable[bytes], datetime], Revoked | None] = lambda _certificates, _at: None,
         malware: MalwareDesk | None = None,
+        listed: Callable[[str, bytes, datetime], Word | None] = lambda _domain, _certificate, _at: None,
     ) -> None:
         self._store = store
         self._peers = peers
@@ -61,6 +63,7 @@ class ReceptionCounter:
         self._profiles = profiles
         self._malware = malware or MalwareDesk(())
         self.ready = ready
+        self._listed = listed  # of a peer's domain and certificate (DER) at a time: ListKeeper.word
         self._revoked = revoked  # of certificates (DER) at a time: MaterialKeeper.revoked
 
     def reconfigure(self, settings: RelaySettings, malware: MalwareDesk) -> None:
@@ -74,8 +77,6 @@ class ReceptionCounter:
         Raises Refusal.
         """
         card = self._peers.by_service_address(address)
-        if card is None:
-            raise Refusal("unknown-peer", f"MAIL FROM {address[:254]!r}")
         if card.client_certificates and certificate not in card.client_certificates:
             shown = "none" if certificate is None else fingerprint(certificate)
             raise Refusal("client-certificate", f"{card.domain} shows {shown}", peer=card.domain)
@@ -92,11 +93,14 @@ class ReceptionCounter:
     async def receive(self, relayed: Relayed) -> str:
         """Take a dispatch or receipt. Returns its identifier when it is durable; raises Refusal or StoreError."""
         card = self._peers.by_service_address(relayed.service_address)
-        if card is None:
-            raise Refusal("unknown-peer", f"{relayed.service_address} is no peer any more")
         try:
             at = self._now()
             opened = await asyncio.to_thread(_open, relayed, card, self._anchors, at, self._profiles, self._revoked)
+            for signer, moment in opened.signers:
+                word = self._listed(card.domain, signer, moment)
+                if word is not None and not word.granted:  # EN 319 532-4 C.2.3.3.3: after receipt, 2 to 4
+                    key = "peer-unknown" if word.granted is None else "envelope-not-listed"
+                    raise Refusal(key, f"{card.domain} at {moment}: {word.detail}")
             infected = await self._malware.examine(relayed.spool, card.domain)
             if infected is not None:
                 # a dispatch is taken, and answered by evidence 21; a receipt has no answer but the reply
@@ -149,8 +153,11 @@ def _open(
         signed_by(card, judged.signer)
     except SignatureInvalid as error:
         raise Refusal("envelope-signer", str(error)) from error
+    signers: list[tuple[bytes, datetime]] = []
     # what was stamped before the revocation still holds; of a receipt the stamp is that of its evidence
     for signer, stamp in ((judgement.signer, judgement.stamp), (judged.signer, judged.stamp)):
+        assert signer is not None
+        signers.append((signer, at if stamp is None else stamp.time))
         if stamp is None:
             continue
         chain = next(each for each in card.process_chains if each[0] == signer)
@@ -182,4 +189,4 @@ def _open(
             raise Refusal("envelope-invalid", "the evidence has no digest of the original")
         if details.digest_algorithm != DIGEST:  # ours speak of the message by SHA-256
             digest = digest_span(view, original, DIGEST)
-    return Opened(card, judged.xml, evidence, details, code, render(view), original, digest)
+    return Opened(card, judged.xml, evidence, details, code, render(view), original, digest, signers=tuple(signers))

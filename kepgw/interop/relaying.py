@@ -12,6 +12,7 @@ from kepgw.evidence.codes import Reason
 from kepgw.evidence.model import GivenReason
 from kepgw.interop.case import Attempt
 from kepgw.interop.desk import Outgoing, RelayClient, RelayProblem
+from kepgw.interop.dropping import give_up_all
 from kepgw.interop.peers import Peers
 from kepgw.interop.settings import RelaySettings
 from kepgw.interop.work import advance, carry_out, new_identifier
@@ -51,6 +52,11 @@ class Relaying:
         ]
         if not waiting:  # its evidence came although we never saw the 250
             await self._store.write(lambda tx: finish(tx, task))
+            return
+        ending = self._peers.ending(task.lane)
+        if ending is not None:  # it came into the queue while the peer went out
+            own, at = self._peers.own_domain, self._now()
+            await self._store.write(lambda tx: give_up_all(tx, task.lane, ending, own, at))
             return
         content = ContentRef(task.month, transaction.dispatch.content or 0)
         try:
@@ -94,7 +100,9 @@ class Relaying:
     async def _send(self, peer: str, content: ContentRef, recipients: Sequence[str], eight_bit: bool) -> dict[str, str]:
         route = self._peers.route(peer)
         if route is None:
-            raise RelayProblem(f"{peer} is no peer at present", permanent=False, stage="connect")
+            standing = self._peers.standings.get(peer)
+            why = "" if standing is None else f": {standing.detail}"
+            raise RelayProblem(f"{peer} is no peer at present{why}", permanent=False, stage="connect")
         settings = self._settings
         route = settings.route(route)
         spans = await self._store.read(lambda tx: spans_of(tx, content))

@@ -420,6 +420,19 @@ material = Table(
     Index("material_by_subject", "about", "kind", "begins"),
 )
 
+# the editions of trusted lists and of the capability files of listed services, never changed (ADR 30)
+trust_list = Table(
+    "trust_list",
+    metadata,
+    Column("name", Text, primary_key=True),  # of the list, in the configuration
+    Column("subject", Text, primary_key=True),  # "": the list itself; else the address of a capability file
+    Column("sequence", Big, primary_key=True),
+    Column("issued", Big, nullable=False),
+    Column("taken", Big, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of octets
+    Column("octets", LargeBinary, nullable=False),  # XML as it was signed
+)
+
 audit = Table(
     "audit",
     metadata,

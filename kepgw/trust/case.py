@@ -191,6 +191,7 @@ def _given(case: _Case, original: Octets | None) -> dict[str, Any]:
         "intermediates": trusted.intermediates,
         "stamp_anchors": trusted.stamp_anchors,
         "materials": trusted.materials,
+        "listings": trusted.listings,
     }
 
 

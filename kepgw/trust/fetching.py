@@ -75,6 +75,13 @@ class HttpFetcher:
                 problems.append(f"{url}: {error}")
         raise MaterialUnavailable("; ".join(problems) or "the certificate names no address to ask")
 
+    async def get(self, url: str, largest: int, *, plain: bool = False) -> bytes:
+        """What stands at an address: at most ``largest`` octets, over https alone unless ``plain``.
+
+        Raises MaterialUnavailable.
+        """
+        return await self._fetch("GET", url, largest, schemes=("http", "https") if plain else ("https",))
+
     async def close(self) -> None:
         """Close the kept connections."""
         await self._client.aclose()
@@ -103,11 +110,21 @@ class HttpFetcher:
             raise MaterialUnavailable(found)
         return found
 
-    async def _fetch(self, method: str, url: str, largest: int, content: bytes | None = None) -> bytes:
+    async def _fetch(
+        self,
+        method: str,
+        url: str,
+        largest: int,
+        content: bytes | None = None,
+        schemes: tuple[str, ...] = ("http", "https"),
+    ) -> bytes:
         try:
             async with asyncio.timeout(self._timeout):  # over all: a server that drips never times out by itself
                 for _ in range(MOST_REDIRECTS + 1):
-                    answer = await self._once(method, httpx.URL(url), largest, content)
+                    asked = httpx.URL(url)
+                    if asked.scheme not in schemes or not asked.host or asked.userinfo:
+                        raise MaterialUnavailable(f"an address that is not asked: {url[:200]}")
+                    answer = await self._once(method, asked, largest, content)
                     if isinstance(answer, bytes):
                         return answer
                     url = str(answer)
@@ -119,8 +136,6 @@ class HttpFetcher:
 
     async def _once(self, method: str, url: httpx.URL, largest: int, content: bytes | None) -> bytes | httpx.URL:
         """One request: the octets, or where to go instead."""
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise MaterialUnavailable(f"an address that is not asked: {str(url)[:200]}")
         headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"}
         if content is not None:
             headers["Content-Type"] = "application/ocsp-request"
@@ -155,7 +170,7 @@ class HttpFetcher:
             told = str(address[0])
             if self._private or public(told):
                 return told
-        raise MaterialUnavailable(f"{url.host} is in a private network; material.fetch_private = true would allow it")
+        raise MaterialUnavailable(f"{url.host} is in a private network; fetch_private = true would allow it")
 
 
 def public(address: str) -> bool:

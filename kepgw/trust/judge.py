@@ -26,6 +26,7 @@ from kepgw.trust.digests import Octets, digest_canonical, digest_span
 from kepgw.trust.headersdiffer import differences
 from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Value, Verdict
 from kepgw.trust.keys import describe
+from kepgw.trust.listing import Listing
 from kepgw.trust.material import Material
 from kepgw.trust.tokens import Stamped
 from kepgw.trust.trusted import Trusted, unsigned
@@ -51,15 +52,17 @@ def judge_message(
     intermediates: Sequence[bytes] = (),
     stamp_anchors: Sequence[bytes] | None = None,
     materials: Sequence[Material] = (),
+    listings: Sequence[Listing] = (),
 ) -> Judgement:
     """Judge a dispatch or receipt with everything inside it.
 
     ``anchors`` and ``intermediates`` are DER; time-stamp authorities are trusted by ``stamp_anchors``, or by
     ``anchors`` when that is None. ``at`` is the time at which chains must hold (see the module); ``materials`` say who
-    was revoked. ``original`` is the original message where the envelope does not carry it. Large ``octets`` may be
-    mapped; nothing of the original is copied. Raises FormatError when the octets are no REM envelope.
+    was revoked, ``listings`` who was in a trusted list. ``original`` is the original message where the envelope does
+    not carry it. Large ``octets`` may be mapped; nothing of the original is copied. Raises FormatError when the
+    octets are no REM envelope.
     """
-    trusted = _trusted(anchors, intermediates, stamp_anchors, materials)
+    trusted = _trusted(anchors, intermediates, stamp_anchors, materials, listings)
     envelope = open_envelope(octets)
     found = _originals(octets, envelope.original, original)
     check, reading = _envelope_signature(octets, envelope.signed, envelope.signature)
@@ -103,13 +106,14 @@ def judge_evidence(
     intermediates: Sequence[bytes] = (),
     stamp_anchors: Sequence[bytes] | None = None,
     materials: Sequence[Material] = (),
+    listings: Sequence[Listing] = (),
 ) -> JudgedEvidence:
     """Judge a bare evidence; never raises for bad octets: the checks say it.
 
     The digest is compared with ``original_digest`` (SHA-256), or with that of ``original``; without both it is not
     checked. The rest as in ``judge_message``.
     """
-    trusted = _trusted(anchors, intermediates, stamp_anchors, materials)
+    trusted = _trusted(anchors, intermediates, stamp_anchors, materials, listings)
     found = _originals(b"", None, original)
     return _judge_evidence(xml, name, trusted, at, found, original_digest)
 
@@ -119,9 +123,10 @@ def _trusted(
     intermediates: Sequence[bytes],
     stamp_anchors: Sequence[bytes] | None,
     materials: Sequence[Material],
+    listings: Sequence[Listing],
 ) -> Trusted:
     stamping = None if stamp_anchors is None else tuple(stamp_anchors)
-    return Trusted(tuple(anchors), tuple(intermediates), tuple(materials), stamping)
+    return Trusted(tuple(anchors), tuple(intermediates), tuple(materials), stamping, listings=tuple(listings))
 
 
 def _originals(octets: Octets, embedded: tuple[int, int] | None, given: Octets | None) -> list[Original]:

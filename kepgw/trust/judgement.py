@@ -19,9 +19,9 @@ Indication = Literal["PASSED", "FAILED", "INDETERMINATE"]
 Value = str | int | datetime | Text | Evidence
 """What fills a sentence: shown as the reader's language has it, times in Istanbul time, an evidence by its title."""
 
-FAMILIES = ("revocation", "signature", "chain", "stamp")
+FAMILIES = ("revocation", "listed", "signature", "chain", "stamp")
 """The last word of the names of checks that say the same of different signatures."""
-_IN_ADES = (*FAMILIES, "digest", "content")
+_IN_ADES = ("revocation", "signature", "chain", "stamp", "digest", "content")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ Status = Literal["good", "bad", "indeterminate"]
 
 WIDTH = 100  # columns of a drawn line, unless the tree itself is deeper
 _SIGNATURE = "signature-of-"
-_DECIDING = ("signature", "chain", "revocation")
+_DECIDING = ("signature", "chain", "revocation", "listed")
 _STATUS: Mapping[Verdict, Status] = {"bad": "bad", "not checked": "indeterminate"}
 _NARROWEST = 40
 
@@ -221,12 +221,12 @@ def _head(node: Node, languages: Sequence[Language]) -> str:
 def _decides(check: Check) -> bool:
     if check.family == "revocation":
         return check.verdict == "bad" and not check.name.endswith("-stamp-revocation")
-    return check.verdict != "ok"
+    return check.verdict == "bad" if check.family == "listed" else check.verdict != "ok"
 
 
 def _signature(whose: str, checks: Sequence[Check]) -> tuple[Branch, list[Check]]:
     """The checks of a signature as a branch, and the others."""
-    parts = {f"{whose}-{each}" for each in ("signature", "chain", "revocation", "stamp", "stamp-revocation")}
+    parts = {f"{whose}-{each}" for each in ("signature", "chain", "revocation", "listed", "stamp", "stamp-revocation")}
     own = [each for each in checks if each.name in parts]
     return signature_branch(whose, own), [each for each in checks if each.name not in parts]
 

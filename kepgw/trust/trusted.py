@@ -15,6 +15,7 @@ from kepgw.trust import material, paths, tokens
 from kepgw.trust.certificates import highest, summary
 from kepgw.trust.digests import digest_span
 from kepgw.trust.judgement import Check, Value
+from kepgw.trust.listing import Listing
 from kepgw.trust.tokens import Stamped
 
 _NO_ANCHORS = "no trusted certificates were given"
@@ -26,7 +27,8 @@ class Trusted:
     """The certificates that one judgement trusts or uses (DER), and what says who was revoked.
 
     ``stamp_anchors`` None: time-stamp authorities are trusted by ``anchors`` too. ``sender_anchors`` are trusted
-    beside ``anchors`` for signatures of senders only: the authorities of qualified certificates.
+    beside ``anchors`` for signatures of senders only: the authorities of qualified certificates. ``listings`` are what
+    trusted lists say of signers at the time of their signatures.
     """
 
     anchors: tuple[bytes, ...] = ()
@@ -34,6 +36,7 @@ class Trusted:
     materials: tuple[material.Material, ...] = ()
     stamp_anchors: tuple[bytes, ...] | None = None
     sender_anchors: tuple[bytes, ...] = ()
+    listings: tuple[Listing, ...] = ()
 
     def chain(
         self,
@@ -62,7 +65,8 @@ class Trusted:
         shown = summary(signer).name
         values = {"name": shown, "time": at, "root": summary(path[-1]).name}
         checks = [Check(f"{name}-chain", "ok", f"{shown}, valid at {at:%Y-%m-%d %H:%M}Z", None, "", values, signer)]
-        return checks + self._revocation(f"{name}-revocation", path, at, proved=proved)
+        checks += self._revocation(f"{name}-revocation", path, at, proved=proved)
+        return checks + self._listed(f"{name}-listed", signer, at)
 
     def stamp(self, name: str, token: bytes, stamped: bytes | xades.XadesReading) -> tuple[list[Check], Stamped | None]:
         """The checks of a token over ``stamped`` (octets, or the signature value of an evidence), and of its authority.
@@ -118,6 +122,19 @@ class Trusted:
         if unknown is not None:
             return [Check(name, "not checked", "no revocation information", Sub.TRY_LATER, "", values, unknown)]
         return [Check(name, "ok", f"not revoked at {at:%Y-%m-%d %H:%M}Z", None, "", values, path[0])]
+
+    def _listed(self, name: str, signer: bytes, at: datetime) -> list[Check]:
+        """What lists say of a provider's certificate then (EN 319 532-4 C.2.3.3.3); one that grants is enough."""
+        said = [each for each in self.listings if each.certificate == signer and each.at == at]
+        if not said:
+            return []
+        best = max(said, key=lambda each: each.granted)
+        status = best.status.rpartition("/")[2] or "-"
+        values: dict[str, Value] = {"name": summary(signer).name, "time": at, "list": best.name, "status": status}
+        values |= {"number": best.sequence, "since": best.since or "-", "provider": best.provider}
+        detail = f"list {best.name} number {best.sequence}: {status} at {at:%Y-%m-%d %H:%M}Z"
+        told = "" if best.status else "unnamed"
+        return [Check(name, "ok" if best.granted else "bad", detail, None, told, values, signer)]
 
     def _stamped(self, reading: tokens.TokenReading) -> dict[str, Value]:
         return self._about(reading.cms.signer, reading.cms.certificates, reading.time)

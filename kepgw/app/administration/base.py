@@ -1,6 +1,6 @@
 """What every command of the administrator stands on: the open store, the configuration, the clock, who asks."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +10,8 @@ from kepgw.app.config import Config
 from kepgw.app.control import Refused
 from kepgw.interop.archiving import Archivist
 from kepgw.interop.materials import MaterialKeeper
+from kepgw.interop.peers import Standing
+from kepgw.interop.trustlists import ListKeeper
 from kepgw.store.engine import Store
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ class Surroundings:
 
     ``sign_head`` has the ledger signed by its keeper, ``followed`` waits until a running provider knows its changed
     peers, ``archivist`` keeps the archive, ``materials`` what says who is revoked, ``sealer`` signs reports, ``reload``
-    reads the configuration again; they are None where no provider runs.
+    reads the configuration again, ``lists`` keeps trusted lists, ``standings`` tells which peers are not good; they are
+    None where no provider runs.
     """
 
     store: Store
@@ -43,6 +46,8 @@ class Surroundings:
     materials: MaterialKeeper | None = None
     sealer: "Sealer | None" = None
     reload: Callable[[], Awaitable[dict[str, list[str]]]] | None = None
+    lists: ListKeeper | None = None
+    standings: Callable[[], Mapping[str, Standing]] | None = None
 
 
 class Commands:

@@ -8,13 +8,11 @@ from kepgw.app.cards import check_chains
 from kepgw.app.control import Refused
 from kepgw.app.profiles import profiles_of
 from kepgw.errors import ConfigurationError
-from kepgw.evidence.codes import Reason
 from kepgw.interop.card import MAX_CARD, Card, read_card
-from kepgw.interop.dropping import give_up
-from kepgw.interop.peers import add_peer, all_cards, remove_peer
-from kepgw.store import accounts, tasks
+from kepgw.interop.dropping import give_up_all
+from kepgw.interop.peers import Standing, add_peer, all_cards, remove_peer
+from kepgw.store import accounts
 from kepgw.store.engine import Tx
-from kepgw.texts import text
 from kepgw.trust.keys import describe
 
 
@@ -55,11 +53,10 @@ class PeerCommands(Commands):
         def work(tx: Tx) -> int:
             if not remove_peer(tx, domain):
                 raise Refused(f"{domain} is not a peer; see kepgw peer list")
-            details, own = text("reason-peer-removed", "tr", peer=domain), self._config.provider.domain
-            relays = tasks.in_lane(tx, domain, tasks.Kind.RELAY)
-            given = [give_up(tx, each, Reason.R_REMMD_NOT_IDENTIFIED, details, own, self._now()) for each in relays]
-            accounts.audit(tx, self._now(), self.actor, "peer-removed", domain, f"{len(given)} dispatches given up")
-            return sum(given)
+            removed = Standing("out", "peer-removed", "removed by an administrator")
+            given = give_up_all(tx, domain, removed, self._config.provider.domain, self._now())
+            accounts.audit(tx, self._now(), self.actor, "peer-removed", domain, f"{given} dispatches given up")
+            return given
 
         given_up = await self._store.write(work)
         await self._settle()
@@ -72,6 +69,8 @@ class PeerCommands(Commands):
 
     def _peer(self, card: Card) -> dict[str, Any]:
         at = self._now()
+        standings = {} if self.surroundings.standings is None else self.surroundings.standings()
+        standing = standings.get(card.domain)
         signers = [describe(leaf, at) for leaf in card.signers]
         tls = describe(card.tls_certificate, at) if card.tls_certificate else None
         return {
@@ -79,6 +78,7 @@ class PeerCommands(Commands):
             "name": card.name,
             "domains": list(card.domains),
             "service_address": card.service_address,
+            "standing": None if standing is None else {"state": standing.state, "detail": standing.detail},
             "relay": f"{card.relay_host or 'MX'}:{card.relay_port}",
             "profiles": list(card.profiles),
             "profile": profiles_of(self._config).toward(card),

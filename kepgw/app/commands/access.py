@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,8 +105,6 @@ def plain(value: str, longest: int = 120) -> str:
 
 def when(iso: str) -> str:
     """A time of the data for people, +03:00."""
-    from datetime import datetime
-
     from kepgw.evidence.render import show_time
 
     return show_time(datetime.fromisoformat(iso))
@@ -129,3 +128,16 @@ def password_credentials(given: bool) -> dict[str, str]:
     except PasswordError as error:
         raise Refused(str(error)) from None
     return {"argon2": credentials.argon2, "scram_sha256": credentials.scram_sha256}
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """A time given with ``--at``, UTC. Raises typer.BadParameter."""
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "give an ISO 8601 time, for example 2026-03-01T12:00:00+03:00", param_hint="--at"
+        ) from None
+    return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).astimezone(UTC)

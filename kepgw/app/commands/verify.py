@@ -4,14 +4,14 @@ import base64
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kepgw.app.commands.access import Json, ask, note, out, out_json, plain
+from kepgw.app.commands.access import Json, ask, moment_of, note, out, out_json, plain
 
 if TYPE_CHECKING:
     from kepgw.app.verification import Learn, Verified
@@ -67,7 +67,7 @@ def verify(
     if [*files, original].count(verification.STDIN) > 1:
         raise typer.BadParameter("standard input can be read once only")
     trusted = _trusted(trust or [], directory, material or [])
-    question = verification.Question(files, trusted, _moment(at), original)
+    question = verification.Question(files, trusted, moment_of(at), original)
     question, results = verification.verify(question, None if directory is None else _store(directory, trusted))
     if as_json:
         out_json(verification.as_json(question, results))
@@ -101,6 +101,7 @@ def _languages(chosen: Lang | None) -> tuple["Language", ...]:
 
 def _store(directory: Path, trusted: "Trusted") -> "Learn":
     """What the provider keeps about signers, beside what is trusted."""
+    from kepgw.trust.listing import Listing
     from kepgw.trust.material import Material
 
     def learn(signers: dict[bytes, datetime]) -> "Trusted | None":
@@ -112,7 +113,20 @@ def _store(directory: Path, trusted: "Trusted") -> "Learn":
             Material(each["kind"], base64.b64decode(each["octets"]))
             for each in ask(directory, "material", signers=asked)
         ]
-        if not found:
+        listings = tuple(
+            Listing(
+                each["list"],
+                base64.b64decode(each["certificate"]),
+                datetime.fromisoformat(each["at"]),
+                each["granted"],
+                each["status"],
+                None if each["since"] is None else datetime.fromisoformat(each["since"]),
+                each["provider"],
+                each["sequence"],
+            )
+            for each in ask(directory, "trust_listings", signers=asked)
+        )
+        if not found and not listings:
             return None
         between = (each.octets for each in found if each.kind == "certificate")
         lists = (each for each in found if each.kind != "certificate")
@@ -120,21 +134,10 @@ def _store(directory: Path, trusted: "Trusted") -> "Learn":
             trusted,
             intermediates=tuple(dict.fromkeys((*trusted.intermediates, *between))),
             materials=tuple(dict.fromkeys((*trusted.materials, *lists))),
+            listings=listings,
         )
 
     return learn
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            "give an ISO 8601 time, for example 2026-03-01T12:00:00+03:00", param_hint="--at"
-        ) from None
-    return (at.replace(tzinfo=UTC) if at.tzinfo is None else at).astimezone(UTC)
 
 
 def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Path]) -> "Trusted":

@@ -55,11 +55,11 @@ def settings_in(data: dict, before: str = "") -> set[str]:
     return found
 
 
-TOKEN, PEER = "# [keys.process.pkcs11]", "# [[peer]]"
+TOKEN, PEER, LIST = "# [keys.process.pkcs11]", "# [[peer]]", "# [[trust_list]]"
 
 
 def shown(text, *tables):
-    """The shipped file with tables that it shows in comments: a key on a token, a peer."""
+    """The shipped file with tables that it shows in comments: a key on a token, a peer, a trusted list."""
     for table in tables:
         before, rest = text.split(table)
         lines, behind = rest.split("\n\n", 1)
@@ -91,7 +91,32 @@ def test_the_example_loads(folder):
 
 
 def test_model_and_file_hold_the_same_settings():
-    assert settings_in(tomllib.loads(shown(shipped(FILE), TOKEN, PEER))) == settings_of(Config)
+    assert settings_in(tomllib.loads(shown(shipped(FILE), TOKEN, PEER, LIST))) == settings_of(Config)
+
+
+def test_the_trusted_list_of_the_example_loads(folder):
+    (folder / FILE).write_text(shown((folder / FILE).read_text("utf-8"), LIST), "utf-8")
+    (list_,) = load(folder).trust_list
+    assert (list_.place, list_.peers, list_.grace) == ("https://lists.example/tl.xml", ("*",), 604_800)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('source = "http://lists.example/tl.xml"', "not https"),
+        ('source = "ftp://lists.example/tl.xml"', "https address, a file or a folder"),
+        ('peers = ["hs91"]', "trust_list.0.peers.0"),
+        ("signers = []", "trust_list.0.signers"),
+        ('name = "Ulusal liste"', "trust_list.0.name"),
+    ],
+)
+def test_a_trusted_list_that_cannot_be_used(folder, line, sentence):
+    settings = {"name": '"one"', "source": '"lists"', "signers": '["keys/root.pem"]', "peers": '["*"]'}
+    key, _, value = line.partition(" = ")
+    settings[key] = value
+    table = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    (folder / FILE).write_text((folder / FILE).read_text("utf-8") + f"\n[[trust_list]]\n{table}", "utf-8")
+    assert sentence in refused(folder)
 
 
 def test_every_setting_has_a_comment():

@@ -62,7 +62,8 @@ def test_nobody_s(house, address, key):
 def test_an_ended_provider_is_no_peer_whatever_its_card_says(house):
     assert house.peers.card(HS92) is None
     assert house.peers.route(HS92) is None
-    assert house.peers.by_service_address("kep@hs92.kep.tr") is None
+    with pytest.raises(Refusal, match="peer-out"):
+        house.peers.by_service_address("kep@hs92.kep.tr")
     assert house.peers.by_service_address("KEP@hs91.kep.tr").domain == HS91
 
 
