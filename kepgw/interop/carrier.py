@@ -99,6 +99,8 @@ class Carrier:
             await asyncio.wait(list(self._running.values()) or [asyncio.create_task(asyncio.sleep(0.01))])
 
     def _on_change(self, change: Change) -> None:
+        if change.topic in {"retry", "peer"}:  # asked for, or perhaps with another way
+            self._duties.try_all()
         if change.topic == "task":
             self._wake.set()
 
@@ -139,9 +141,8 @@ class Carrier:
 
     def _at_once(self, lane: str) -> int:
         """How many tasks of a lane may run at once: a dead peer holds up nobody but itself."""
-        return {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}.get(
-            lane, self._duties.settings.toward(lane).connections_per_peer
-        )
+        ours = {SIGN: self._sign_at_once, TIMER: TIMERS_AT_ONCE}
+        return ours.get(lane) or self._duties.at_once(lane)
 
     async def _carry(self, task: Task) -> None:
         try:

@@ -180,7 +180,12 @@ class Duties:
         recipients = recipients_of(tx, dispatch.month, dispatch.id)
         receipt = self._keep(tx, message, dispatch, made, order, at)
         if message.peer is not None:
-            payload = {"content": receipt.id, "evidence": order.identifier}
+            payload = {
+                "content": receipt.id,
+                "evidence": order.identifier,
+                "code": order.code.value,
+                "about": list(order.about),
+            }
             add(tx, Task(Kind.RECEIPT, task.month, message.id, dispatch.id, message.peer, at, payload, at))
         event = _OWN_PROOFS.get(order.code)
         about = [each for each in recipients if not order.about or each.ordinal in order.about]
@@ -253,6 +258,14 @@ class Duties:
     async def receipt(self, task: Task) -> None:
         """Give a receipt to the sender's provider."""
         await self._relaying.receipt(task)
+
+    def at_once(self, peer: str) -> int:
+        """How many tasks for a peer may run at once."""
+        return self._relaying.at_once(peer)
+
+    def try_all(self) -> None:
+        """Forget which peers could not be reached: an administrator knows better."""
+        self._relaying.try_all()
 
     # -- windows that end ---------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -15,14 +15,29 @@ from kepgw.interop.desk import Outgoing, RelayClient, RelayProblem
 from kepgw.interop.dropping import give_up_all
 from kepgw.interop.peers import Peers
 from kepgw.interop.settings import RelaySettings
+from kepgw.interop.ways import Ways
 from kepgw.interop.work import advance, carry_out, new_identifier
 from kepgw.journey import Event, State
 from kepgw.store.engine import Store, Tx
 from kepgw.store.messages import Recipient, Transaction, load_transaction
 from kepgw.store.octets import CHUNK, ContentRef, Span, cut, read_spans, spans_of
-from kepgw.store.tasks import Task, add, finish, postpone
+from kepgw.store.tasks import (
+    REFUSED_FOR_GOOD,
+    Kind,
+    Task,
+    add,
+    finish,
+    let_follow,
+    of_dispatch,
+    postpone,
+    postpone_lane,
+    wait_for,
+    wake,
+)
 from kepgw.texts import text
 
+_BEHIND: Final = timedelta(milliseconds=1)  # for each attempt, as postpone_lane has it
+_LOOK: Final = 100  # tasks of a dispatch; those of earlier steps are the older ones
 MAX_REPLY: Final = 500  # characters of a peer's reply that are kept
 
 _log = logging.getLogger("kepgw.relaying")
@@ -39,10 +54,20 @@ class Relaying:
         self._client = client
         self._settings = settings
         self._now = now
+        self._ways = Ways(settings, now)
 
     def reconfigure(self, settings: RelaySettings) -> None:
         """Wait by other settings."""
         self._settings = settings
+        self._ways.reconfigure(settings)
+
+    def at_once(self, peer: str) -> int:
+        """How many tasks for a peer may run at once: one while it is not known whether there is a way to it."""
+        return self._settings.toward(peer).connections_per_peer if self._ways.open(peer) else 1
+
+    def try_all(self) -> None:
+        """Forget which peers could not be reached."""
+        self._ways.forget()
 
     async def relay(self, task: Task) -> None:
         """Give a dispatch to a peer, once, with all of its recipients; at the end of the window, evidence 31."""
@@ -61,9 +86,8 @@ class Relaying:
         content = ContentRef(task.month, transaction.dispatch.content or 0)
         try:
             self._hold(task)
-            refused = await self._send(
-                task.lane, content, [each.address for each in waiting], transaction.message.eight_bit
-            )
+            addresses = [each.address for each in waiting]
+            refused = await self._send(task, content, addresses, transaction.message.eight_bit)
         except RelayProblem as problem:
             if problem.refused:  # one by one, some perhaps only for now
                 work = partial(self._relayed, task=task, sent=waiting, refused=problem.refused)
@@ -74,22 +98,53 @@ class Relaying:
         await self._store.write(lambda tx: self._relayed(tx, task, waiting, refused))
 
     async def receipt(self, task: Task) -> None:
-        """Give a receipt to the sender's provider; tried until it is taken: an evidence is never dropped."""
+        """Give a receipt to the sender's provider; tried until it is taken: an evidence is never dropped.
+
+        What happened later is told later: 40 does not overtake the 20 of its recipient, nor 60 their 40.
+        """
+        if await self._store.read(lambda tx: _earlier(tx, task)) is not None:
+            await self._store.write(lambda tx: self._let_wait(tx, task))
+            return
         card = self._peers.card(task.lane)
         content = ContentRef(task.month, task.payload["content"])
         try:
             if card is None:
                 raise RelayProblem(f"{task.lane} is no peer at present", permanent=False, stage="connect")
             self._hold(task)
-            refused = await self._send(task.lane, content, [card.service_address], eight_bit=False)
+            refused = await self._send(task, content, [card.service_address], eight_bit=False)
             if refused:
                 raise RelayProblem(next(iter(refused.values())), permanent=True, stage="rcpt")
         except RelayProblem as problem:
             _log.warning("receipt not taken: peer=%s reason=%s", task.lane, problem)
-            due, reason = self._next(task, self._now()), f"{problem.stage}: {problem}"
-            await self._store.write(lambda tx: postpone(tx, task, due, reason))
+            await self._store.write(partial(self._receipt_not_taken, task=task, problem=problem))
             return
-        await self._store.write(lambda tx: finish(tx, task))
+        await self._store.write(lambda tx: self._receipt_taken(tx, task))
+
+    def _let_wait(self, tx: Tx, task: Task) -> None:
+        earlier = _earlier(tx, task)  # it may have been taken since
+        if earlier is not None:
+            wait_for(tx, task, earlier, self._now(), self._settings.retry_first)
+
+    def _receipt_taken(self, tx: Tx, task: Task) -> None:
+        if finish(tx, task):
+            let_follow(tx, task, self._now())
+
+    def _receipt_not_taken(self, tx: Tx, task: Task, problem: RelayProblem) -> None:
+        at = self._now()
+        if problem.permanent:  # it may never be taken: those behind it wait no more
+            postpone(tx, task, self._next(task, at), f"{REFUSED_FOR_GOOD}: {problem.stage}: {problem}")
+            let_follow(tx, task, at)
+        else:
+            self._later(tx, task, at, problem)
+
+    def _later(self, tx: Tx, task: Task, at: datetime, problem: RelayProblem) -> None:
+        """Try again after a wait, at the latest at the deadline; with all others when there is no way to the peer."""
+        due, reason = self._next(task, at), f"{problem.stage}: {problem}"
+        if not self._ways.open(task.lane):
+            due = at + self._ways.left(task.lane)
+            if postpone_lane(tx, task.lane, at, due, reason) > 1:
+                due += _BEHIND * (task.attempts + 1)
+        postpone(tx, task, due if task.deadline is None else min(due, task.deadline), reason)
 
     def _hold(self, task: Task) -> None:
         """What an administrator holds back is not sent; its windows go on. Raises RelayProblem."""
@@ -97,7 +152,10 @@ class Relaying:
         if reason:
             raise RelayProblem(reason, permanent=False, stage="held")
 
-    async def _send(self, peer: str, content: ContentRef, recipients: Sequence[str], eight_bit: bool) -> dict[str, str]:
+    async def _send(
+        self, task: Task, content: ContentRef, recipients: Sequence[str], eight_bit: bool
+    ) -> dict[str, str]:
+        peer = task.lane
         route = self._peers.route(peer)
         if route is None:
             standing = self._peers.standings.get(peer)
@@ -118,7 +176,14 @@ class Relaying:
                 yield await self._store.read(partial(_piece, month=content.month, spans=part))
 
         outgoing = Outgoing(self._peers.own_service_address, tuple(recipients), size, eight_bit, octets)
-        outcome = await self._client.send(route, outgoing)
+        unknown = not self._ways.open(peer)
+        last = task.deadline is not None and self._now() >= task.deadline
+        try:
+            with self._ways.attempt(peer, last=last):
+                outcome = await self._client.send(route, outgoing)
+        finally:
+            if unknown and self._ways.open(peer):  # whatever it said: it is there again
+                await self._store.write(lambda tx: wake(tx, peer, self._now()))
         return outcome.refused
 
     def _relayed(self, tx: Tx, task: Task, sent: Sequence[Recipient], refused: Mapping[str, str]) -> None:
@@ -149,7 +214,7 @@ class Relaying:
             "not relayed: peer=%s stage=%s permanent=%s reason=%s", task.lane, problem.stage, problem.permanent, problem
         )
         if not problem.permanent and at < deadline:
-            postpone(tx, task, min(self._next(task, at), deadline), f"{problem.stage}: {problem}")
+            self._later(tx, task, at, problem)
             return
         if not finish(tx, task):
             return
@@ -187,6 +252,24 @@ def _again(tx: Tx, task: Task, before: Sequence[Recipient]) -> tuple[Transaction
     transaction = load_transaction(tx, task.month, task.dispatch or 0)
     ordinals = {each.ordinal for each in before}
     return transaction, [each for each in transaction.recipients if each.ordinal in ordinals]
+
+
+def _earlier(tx: Tx, task: Task) -> Task | None:
+    """An evidence about the same recipients and of an earlier step that is still to be taken by the same peer."""
+    rank, about = _step_of(task)
+    others = of_dispatch(tx, task.month, task.message, task.dispatch or 0, (Kind.EVIDENCE, Kind.RECEIPT), _LOOK)
+    for other in others:
+        its_rank, its_about = _step_of(other)
+        same = not about or not its_about or bool(about & its_about)
+        refused = other.kind is Kind.RECEIPT and other.last_error.startswith(REFUSED_FOR_GOOD)
+        if its_rank < rank and same and not refused and other.id != task.id:
+            return other
+    return None
+
+
+def _step_of(task: Task) -> tuple[int, frozenset[int]]:
+    """How far a recipient is by an evidence (20 and 21: 2, 40: 4, 60: 6), and the recipients that it speaks of."""
+    return int(task.payload.get("code", 0)) // 10, frozenset(task.payload.get("about", ()))
 
 
 def _passing(reply: str) -> bool:

@@ -71,9 +71,13 @@ class RelaySettings:
 
     def wait(self, attempts: int, chance: float) -> timedelta:
         """How long to wait before the next attempt after ``attempts`` failed ones; ``chance`` is in 0..1."""
+        return timedelta(seconds=self.waits.seconds(attempts, chance))
+
+    @property
+    def waits(self) -> Waits:
+        """The waits between attempts."""
         first, most = self.retry_first.total_seconds(), self.retry_max.total_seconds()
-        waits = Waits(first, most, self.retry_factor, self.retry_jitter)
-        return timedelta(seconds=waits.seconds(attempts, chance))
+        return Waits(first, most, self.retry_factor, self.retry_jitter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The queue: durable work that waits for its time."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,8 @@ TIMER: Final = "timer"  # lane of windows that end; relay work waits in the lane
 # what the reason of postponed work begins with; shown to people, and counted
 AWAITING_STAMP: Final = "awaiting time stamp"
 AWAITING_SIGNATURE: Final = "awaiting signature"
+AWAITING_EARLIER: Final = "awaiting an earlier evidence"
+REFUSED_FOR_GOOD: Final = "refused"  # by a 5xx; it is tried again, but nobody waits for it
 
 
 class Kind(StrEnum):
@@ -151,6 +153,63 @@ def postpone(tx: Tx, task: Task, due: datetime, reason: str) -> None:
     tx.announce("task", 0)
 
 
+def postpone_lane(tx: Tx, lane: str, at: datetime, due: datetime, reason: str) -> int:
+    """Let all work of a lane wait until ``due``, each at most until its deadline. Returns how many tasks do.
+
+    Those whose deadline has passed at ``at`` stay due. None counts as tried; what was tried most often comes last: one
+    whose turn never comes again must not be what every attempt is made with.
+    """
+    tx.announce("task", 0)
+    return tx.run(
+        "UPDATE task SET due = CASE WHEN deadline < ? THEN deadline ELSE ? + attempts * 1000 END, last_error = ?"
+        " WHERE lane = ? AND due < ? AND held = '' AND (deadline IS NULL OR deadline > ?)",
+        micros(due),
+        micros(due),
+        reason[:500],
+        lane,
+        micros(due),
+        micros(at),
+    )
+
+
+def wait_for(tx: Tx, task: Task, other: Task, at: datetime, least: timedelta) -> None:
+    """A receipt waits for the one before it: until ``let_follow``, or until it may have got further."""
+    due = max(other.due, at + least)
+    tx.run("UPDATE task SET due = ?, last_error = ? WHERE id = ?", micros(due), AWAITING_EARLIER, task.id)
+    tx.announce("task", 0)
+
+
+def of_dispatch(tx: Tx, month: int, message: int, dispatch: int, kinds: Sequence[Kind], limit: int) -> list[Task]:
+    """Work about a dispatch, the oldest first."""
+    marks = ", ".join("?" for _ in kinds)
+    rows = tx.rows(
+        f"SELECT {_COLUMNS} FROM task WHERE month = ? AND message = ? AND dispatch = ? AND kind IN ({marks})"
+        " ORDER BY id LIMIT ?",
+        month,
+        message,
+        dispatch,
+        *(kind.value for kind in kinds),
+        limit,
+    )
+    return [_task(row) for row in rows]
+
+
+def let_follow(tx: Tx, task: Task, at: datetime) -> None:
+    """What waits for the receipts of a dispatch before it may go now."""
+    tx.run(
+        "UPDATE task SET due = ? WHERE month = ? AND message = ? AND dispatch = ? AND lane = ? AND due > ?"
+        " AND held = '' AND last_error LIKE ?",
+        micros(at),
+        task.month,
+        task.message,
+        task.dispatch,
+        task.lane,
+        micros(at),
+        f"{AWAITING_EARLIER}%",
+    )
+    tx.announce("task", 0)
+
+
 def finish(tx: Tx, task: Task) -> bool:
     """Take a done task out of the queue; False when somebody else already has."""
     return tx.run("DELETE FROM task WHERE id = ?", task.id) > 0
@@ -175,6 +234,7 @@ def queue(tx: Tx, limit: int = 1000) -> list[Task]:
 
 def retry_now(tx: Tx, at: datetime, task_id: int | None = None) -> int:
     """Make waiting relay and signing work due at once (windows keep their time). Returns how many."""
+    tx.announce("retry", 0)
     tx.announce("task", 0)
     return tx.run(
         "UPDATE task SET due = ? WHERE lane <> 'timer' AND held = '' AND due > ? AND (? IS NULL OR id = ?)",

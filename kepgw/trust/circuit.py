@@ -63,12 +63,15 @@ class Circuit:
         """Seconds until a probe may be made; 0 when one may be made now or the circuit is closed."""
         return max(self._until - self._clock(), 0.0) if self._failures else 0.0
 
-    def enter(self) -> bool:
-        """Whether to ask now. Who gets True tells the outcome by ``good`` or ``failed``."""
+    def enter(self, *, early: bool = False) -> bool:
+        """Whether to ask now. Who gets True tells the outcome by ``good``, ``failed`` or ``undecided``.
+
+        ``early``: a probe may be made before its time, though not beside another.
+        """
         with self._lock:
             if not self._failures:
                 return True
-            if self._probing or self._clock() < self._until:
+            if self._probing or (self._clock() < self._until and not early):
                 return False
             self._probing = True
             return True
@@ -77,6 +80,11 @@ class Circuit:
         """It answered: everybody may ask."""
         with self._lock:
             self._failures = self._wrongs = 0
+            self._probing = False
+
+    def undecided(self) -> None:
+        """Nothing was learned: another may probe."""
+        with self._lock:
             self._probing = False
 
     def failed(self, *, wrong: bool = False) -> None:

@@ -28,22 +28,28 @@ class Work:
         self.settings = SETTINGS
         self.does = {}
         self.begun = asyncio.Queue()
-        self.at_once = {}
+        self.now = {}
         self.most = {}
         self.count = []
         for kind in Kind:
             setattr(self, kind.value.replace("-", "_"), self.do)
 
+    def at_once(self, peer):
+        return SETTINGS.connections_per_peer
+
+    def try_all(self):
+        self.tried_all = True
+
     async def do(self, task):
         lane = task.lane
         self.count.append(task.id)
-        self.at_once[lane] = self.at_once.get(lane, 0) + 1
-        self.most[lane] = max(self.most.get(lane, 0), self.at_once[lane])
+        self.now[lane] = self.now.get(lane, 0) + 1
+        self.most[lane] = max(self.most.get(lane, 0), self.now[lane])
         self.begun.put_nowait(task)
         try:
             await self.does.get(lane, self.finish)(task)
         finally:
-            self.at_once[lane] -= 1
+            self.now[lane] -= 1
 
     async def finish(self, task):
         await self.store.write(lambda tx: tasks.finish(tx, task))

@@ -343,7 +343,7 @@ async def test_receipts_go_to_the_service_address_of_the_senders_provider(receiv
 
 
 async def test_a_receipt_is_tried_for_ever(received):
-    received.client.answers = [problem(permanent=number % 2 == 0) for number in range(99)]
+    received.client.answers = [problem(permanent=True) for number in range(99)]
     received.client.answers[5] = Outcome("250 ok", {f"kep@{HS91}": "550 5.7.1 no"})
     await received.work(Kind.EVIDENCE)
     for _ in range(30):
@@ -362,7 +362,8 @@ async def test_a_receipt_waits_for_a_removed_peer(received):
     await received.store.write(lambda tx: remove_peer(tx, HS91))
     await received.peers.load()
     await received.work(Kind.RECEIPT)
-    assert all("no peer at present" in each.last_error for each in received.tasks(Kind.RECEIPT))
+    assert any("no peer at present" in each.last_error for each in received.tasks(Kind.RECEIPT))
+    assert len(received.tasks(Kind.RECEIPT)) == 2
     await received.know(HS91)
     received.clock.go(hours=1)
     await received.work(Kind.RECEIPT)
