@@ -20,6 +20,7 @@ need curl curl
 need msmtp msmtp
 need pdfsig poppler-utils
 need mbsync isync
+need postfix postfix
 need clamd clamav-daemon
 need softhsm2-util softhsm2
 "$PYTHON" -c 'import ensurepip, venv' >/dev/null 2>&1 || missing+=(python3-venv)

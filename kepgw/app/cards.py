@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -30,8 +31,10 @@ def own_card(config: Config, at: datetime) -> Card:
         raise ConfigurationError(
             f"a process certificate does not lead to one of trust.anchors ({error}); run kepgw doctor"
         ) from error
-    if not config.listen.relay:
+    port = config.listen.relay_host_port or config.listen.relay
+    if not port:
         raise ConfigurationError("listen.relay is 0, so the relay has no fixed port that a card could name; set one")
+    shown = config.listen.relay_host_certificate or config.keys.tls_certificates[0]
     return Card(
         domain=config.provider.domain,
         name=config.provider.name,
@@ -39,8 +42,8 @@ def own_card(config: Config, at: datetime) -> Card:
         domains=(config.provider.domain,),
         process_chains=chains,
         relay_host=config.listen.relay_host,
-        relay_port=config.listen.relay,
-        tls_certificate=b"" if config.listen.relay_authorities else leaf_der(config),
+        relay_port=port,
+        tls_certificate=b"" if config.listen.relay_authorities else first_certificate(shown),
         profiles=config.profiles.takes,
         tls_authorities=load_anchors(config.listen.relay_authorities),
         supply_points=tuple(supply_point(each) for each in config.listen.relay_supply_points),
@@ -64,11 +67,11 @@ def _client_certificates(config: Config) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def leaf_der(config: Config) -> bytes:
-    """The certificate (DER) that our listeners show."""
-    found = load_certificates(config.keys.tls_certificates[0])
+def first_certificate(file: Path) -> bytes:
+    """The first certificate of a PEM file, as DER. Raises ConfigurationError."""
+    found = load_certificates(file)
     if not found:
-        raise ConfigurationError(f"{config.keys.tls_certificates[0]} holds no certificate")
+        raise ConfigurationError(f"{file} holds no certificate")
     return found[0].public_bytes(Encoding.DER)
 
 

@@ -8,7 +8,7 @@ from pydantic import model_validator as whole
 from pydantic_core import PydanticCustomError
 
 from kepgw.accounts.address import parse, provider_domain
-from kepgw.app.settings.kinds import File, Network, Port, ProviderDomain, Section
+from kepgw.app.settings.kinds import File, Network, OptionalFile, Port, ProviderDomain, Section
 from kepgw.errors import ConfigurationError
 from kepgw.interop.card import MAX_POINTS, supply_point
 from kepgw.refusals import Refusal
@@ -44,6 +44,8 @@ class Listen(Section):
     relay_host: str
     relay_supply_points: tuple[str, ...] = Field(strict=False, max_length=MAX_POINTS)
     relay_authorities: tuple[File, ...] = Field(strict=False)
+    relay_host_port: Port  # 0: that of relay
+    relay_host_certificate: OptionalFile  # None: the first of keys.tls_certificates
     relay: Port
     submission: Port
     submissions: Port

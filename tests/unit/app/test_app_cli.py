@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tomllib
@@ -221,6 +222,14 @@ def test_the_card_of_one_is_the_peer_of_the_other(kepgw, folder, peer_folder, tm
     assert tomllib.loads(card.out)["domains"] == ["hs91.kep.tr"]
     assert (read.service_address, read.relay_host, read.relay_port) == ("kep@hs91.kep.tr", "127.0.0.1", 43025)
     assert len(read.process_chains[0]) == 3  # leaf, intermediate, root
+    root = peer_folder / "keys" / "root.pem"
+    settings = (peer_folder / "kepgw.toml").read_text()
+    named = settings.replace("relay_host_port = 0", "relay_host_port = 26")
+    named = named.replace('relay_host_certificate = ""', 'relay_host_certificate = "keys/root.pem"')
+    (peer_folder / "kepgw.toml").write_text(named)
+    other = read_card(kepgw("peer", "card", peer_folder).out)
+    assert (other.relay_port, other.tls_certificate) == (26, ssl.PEM_cert_to_DER_cert(root.read_text()))
+    (peer_folder / "kepgw.toml").write_text(settings)
     path = tmp_path / "hs91.toml"
     path.write_bytes(card.octets)
     assert kepgw("peer", "add", folder, path).status == 0
