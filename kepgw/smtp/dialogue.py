@@ -25,6 +25,9 @@ log = logging.getLogger("kepgw.smtp")
 # another protocol's opening words: a browser made to talk to us must not get a second line in
 _OTHER_PROTOCOLS: Final = frozenset({"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "DELETE", "PATCH", "TRACE"})
 
+# known, and not done here: RFC 5321 4.2.4 answers 502, not 500
+_NOT_DONE: Final = frozenset({"EXPN", "TURN", "ETRN", "ATRN", "SEND", "SOML", "SAML"})
+
 _TURN: Final = 32  # commands that one session may have answered in a row
 
 
@@ -126,6 +129,8 @@ class Dialogue(ABC):
         if verb is None:
             if command.verb in _OTHER_PROTOCOLS:
                 self.end("smtp-not-smtp")
+            if command.verb in _NOT_DONE:
+                raise SyntaxRefused("smtp-not-offered")
             raise SyntaxRefused("smtp-unknown-verb")
         if len(line) > self._line_limit(command.verb):
             raise SyntaxRefused("smtp-line-too-long")

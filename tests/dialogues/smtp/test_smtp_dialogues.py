@@ -9,7 +9,8 @@
     c <- TEXT                          the next line is TEXT
     c <~ REGEX                         the next line matches (at its start)
     c <* REGEX                         the next reply, all of its lines together, matches somewhere
-    c tls | c login | c hangup | c closed
+    c flood TEXT                       the same for ever and never listen, until the server leaves
+    c tls | c login | c handshake | c hangup | c closed
     desk taken N | desk octets TEXT | desk to ADDRESS... | desk refused ADDRESS RULE | desk problem RULE
     log RULE                           a line of the log names the rule
 
@@ -73,8 +74,16 @@ class Client:
         self.ask("EHLO client.example", "^250")
         self.ask("STARTTLS", "^220 2.0.0")
         assert not self.buffer
-        self.socket = open_client_context().wrap_socket(self.socket)
+        self.handshake()
         self.ask("EHLO client.example", "^250")
+
+    def handshake(self):
+        self.socket = open_client_context().wrap_socket(self.socket)
+
+    def flood(self, data):
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # and no TimeoutError: it would wait for ever
+            while True:
+                self.socket.sendall(data * 10_000)
 
     def closed(self):
         try:
@@ -133,6 +142,10 @@ class Player:
                 assert re.match(rest, line), line
             case "<*":
                 client.expect(rest)
+            case "flood":
+                client.flood(octets(rest))
+            case "handshake":
+                client.handshake()
             case "tls":
                 client.start_tls()
             case "login":
