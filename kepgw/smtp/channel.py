@@ -145,7 +145,13 @@ class Channel(asyncio.Protocol):
         return octets
 
     async def line(self, limit: int, seconds: float) -> bytes:
-        """One line with its LF, of at most ``limit`` octets. Raises LineTooLong, Gone, TooSlow, Interrupted."""
+        """One line with its LF, of at most ``limit`` octets. Raises LineTooLong, Gone, TooSlow, Interrupted.
+
+        Waits as long first while the other end does not take what was written: replies to lines that are here already
+        would pile up else.
+        """
+        if self._writing_paused:
+            await self.flush(seconds)
         end, scanned, too_long = -1, 0, False
         deadline = self._loop.time() + seconds  # of the whole line: dripping octets does not stretch it
         while (end := self._buffer.find(b"\n", scanned)) < 0:
