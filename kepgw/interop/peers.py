@@ -173,14 +173,17 @@ class Peers:
     def route(self, domain: str) -> Route | None:
         """Where a peer takes mail, or None when it is no peer at present."""
         card = self.card(domain)
-        if card is None or domain in self.standings:
-            return None
-        pin = hashlib.sha256(card.tls_certificate).hexdigest() if card.tls_certificate else ""
-        return Route(domain, card.relay_host, card.relay_port, pin, card.tls_authorities, card.supply_points)
+        return None if card is None or domain in self.standings else route_of(card)
 
     def client_certificates(self) -> frozenset[bytes]:
         """The certificates (DER) that peers show when their relays come to us."""
         return self._client_certificates
+
+
+def route_of(card: Card) -> Route:
+    """Where a peer takes mail, by its card."""
+    pin = hashlib.sha256(card.tls_certificate).hexdigest() if card.tls_certificate else ""
+    return Route(card.domain, card.relay_host, card.relay_port, pin, card.tls_authorities, card.supply_points)
 
 
 def signed_by(card: Card, signer: bytes | None) -> None:

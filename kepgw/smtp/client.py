@@ -75,7 +75,7 @@ class SmtpRelayClient:
         """A new connection to the first place that can be had. Raises RelayProblem."""
         context = self._contexts.toward(route.tls_authorities)
         problem: RelayProblem | None = None
-        for place in (await self._places(route))[:MAX_PLACES]:
+        for place in (await self.places(route))[:MAX_PLACES]:
             connection = Connection(route, self._hostname, self._limits)
             try:
                 await connection.open(place, context)
@@ -85,7 +85,7 @@ class SmtpRelayClient:
                 return connection
         raise problem or RelayProblem(f"{route.provider} has no address", permanent=False, stage="connect")
 
-    async def _places(self, route: Route) -> list[Place]:
+    async def places(self, route: Route) -> list[Place]:
         """Where a peer may be reached, in the order in which it is tried. Raises RelayProblem, never for good.
 
         What the DNS says is not signed for us: no message is given up because of it.

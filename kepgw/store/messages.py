@@ -13,6 +13,7 @@ from kepgw.store import ledger
 from kepgw.store.engine import Tx
 from kepgw.store.ids import micros, moment
 from kepgw.store.mailboxes import SENT, add_keywords, standard
+from kepgw.store.octets import read_blob
 
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
@@ -309,6 +310,16 @@ def evidence_by_id(tx: Tx, month: int, issuer: str, identifier: str) -> Evidence
         f"SELECT {_EVIDENCE} FROM evidence WHERE month = ? AND id = ? AND issuer = ?", month, identifier, issuer
     )
     return _evidence(row) if row else None
+
+
+def newest_of(tx: Tx, issuer: str) -> bytes | None:
+    """The newest evidence (XML) of an issuer among the last of the ledger; None when there is none."""
+    row = tx.row(
+        "SELECT month, blob FROM evidence WHERE issuer = ? AND seq > (SELECT MAX(seq) FROM evidence) - 10000"
+        " ORDER BY seq DESC LIMIT 1",
+        issuer,
+    )
+    return None if row is None else b"".join(read_blob(tx, row[0], row[1]))
 
 
 def _evidence(row: tuple[Any, ...]) -> EvidenceRow:

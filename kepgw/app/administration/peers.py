@@ -1,19 +1,23 @@
 """``kepgw peer``: the other providers that we know."""
 
 import asyncio
+import hashlib
 from typing import Any
 
 from kepgw.app.administration.base import Commands, command
 from kepgw.app.cards import check_chains
 from kepgw.app.control import Refused
 from kepgw.app.profiles import profiles_of
-from kepgw.errors import ConfigurationError
+from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid
+from kepgw.evidence import reading, xades
 from kepgw.interop.card import MAX_CARD, Card, read_card
 from kepgw.interop.dropping import give_up_all
 from kepgw.interop.peers import Standing, add_peer, all_cards, remove_peer
 from kepgw.store import accounts
 from kepgw.store.engine import Tx
+from kepgw.store.messages import newest_of
 from kepgw.trust.keys import describe
+from kepgw.trust.tokens import read_token
 
 
 class PeerCommands(Commands):
@@ -62,6 +66,34 @@ class PeerCommands(Commands):
         await self._settle()
         return {"domain": domain, "given_up": given_up}
 
+    @command
+    async def peer_test(self, domain: str) -> dict[str, Any]:
+        """What ``kepgw peer test`` needs of the store: the card, the standing, and what the peer's evidence tells.
+
+        ``clock``: by how many seconds the event of its newest stamped evidence was told to be later than the stamp.
+        ``tls_certificates``: fingerprints in capability files of listed services that sign as this peer.
+        """
+        cards = [each for each in await self.peer_cards() if read_card(each).domain == domain]
+        if not cards:
+            raise Refused(f"{domain} is not a peer; see kepgw peer list")
+        newest = await self._store.read(lambda tx: newest_of(tx, domain))
+        return {
+            "card": cards[0],
+            "standing": self._peer(read_card(cards[0]))["standing"],
+            "clock": None if newest is None else await asyncio.to_thread(_clock, newest),
+            "tls_certificates": self._listed(read_card(cards[0])),
+        }
+
+    def _listed(self, card: Card) -> list[str]:
+        keeper = self.surroundings.lists
+        found: dict[str, None] = {}
+        for kept in () if keeper is None else keeper.kept.values():
+            for service in () if kept.newest is None else kept.newest.services:
+                if set(service.certificates) & set(card.signers):
+                    files = (kept.capabilities[each] for each in service.supply_points if each in kept.capabilities)
+                    found |= {hashlib.sha256(each.tls_certificate).hexdigest(): None for each in files}
+        return list(found)
+
     async def _settle(self) -> None:
         """Answer when what was changed is in force, not a moment before."""
         if self.surroundings.followed is not None:
@@ -98,3 +130,15 @@ class PeerCommands(Commands):
             "tls_authorities": [describe(each, at).fingerprint for each in card.tls_authorities],
             "client_certificates": [describe(each, at).fingerprint for each in card.client_certificates],
         }
+
+
+def _clock(xml: bytes) -> dict[str, Any] | None:
+    """How far the event of an evidence lies behind its own time stamp, None when that cannot be told."""
+    try:
+        said, token = reading.read(xml), xades.read(xml).token
+        if token is None:
+            return None
+        stamped = read_token(token).time
+    except (FormatError, SignatureInvalid):
+        return None
+    return {"time": stamped.isoformat(), "seconds": (said.event_time - stamped).total_seconds()}

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json, table
+from kepgw.app.commands.access import Folder, Json, ask, note, out, out_json, plain, table
 
-app = typer.Typer(no_args_is_help=True, help="Peers: card, add, list, remove.")
+app = typer.Typer(no_args_is_help=True, help="Peers: card, add, list, remove, test.")
 
 
 @app.command()
@@ -55,6 +55,35 @@ def remove(
     """Forget a peer, at once: dispatches that wait for it get evidence 31, receipts wait until it is one again."""
     gone = ask(directory, "peer_remove", domain=domain)
     note(f"{gone['domain']} is no longer a peer; dispatches given up with evidence 31: {gone['given_up']}")
+
+
+@app.command("test")
+def handshake(
+    directory: Folder,
+    domain: Annotated[str, typer.Argument(metavar="PEER", help="hsNN.kep.tr", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Go to a peer's relay as for a message, give it none, and say what is not as its card and ours have it.
+
+    Exit status 1 when there is a problem.
+    """
+    import asyncio
+
+    from kepgw.app import peertest
+    from kepgw.app.config import load
+    from kepgw.interop.card import read_card
+
+    config, told = load(directory), ask(directory, "peer_test", domain=domain)
+    card = read_card(told["card"])
+    route, met = asyncio.run(peertest.meet(config, card))
+    findings = list(peertest.findings(config, card, told, route, met, peertest.now()))
+    if as_json:
+        out_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            remedy = f" -> {finding.remedy}" if finding.remedy else ""
+            out(plain(f"{finding.level:<8} {finding.what}: {finding.detail}{remedy}", 1000) + "\n")
+    raise typer.Exit(1 if any(finding.level == "problem" for finding in findings) else 0)
 
 
 def _left(peer: dict[str, Any]) -> str:
