@@ -143,7 +143,7 @@ class Front:
         self._malware = malware_desk(config)
         self._submission.reconfigure(policy_of(config), self._malware)
         self._reception.reconfigure(relay_settings(config), self._malware)
-        self._logins.reconfigure(guard_settings(config))
+        self._logins.reconfigure(guard_settings(config), config.limits.login_checks)
         limits = smtp_limits(config)
         self._submissions.reconfigure(limits)
         self._relay.reconfigure(limits)

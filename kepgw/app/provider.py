@@ -23,7 +23,7 @@ from kepgw.app.front import GRACE, Front
 from kepgw.app.lock import Lock
 from kepgw.app.materials import materials_of
 from kepgw.app.metrics import Metrics, Sources
-from kepgw.app.reloading import compare
+from kepgw.app.reloading import compare, in_force
 from kepgw.app.trustlists import lists_of
 from kepgw.app.watching import WatchedClient
 from kepgw.app.wiring import client_limits, exchangers, peer_contexts, relay_settings, tools_of
@@ -182,6 +182,7 @@ class Provider:
         """
         fresh = await asyncio.to_thread(load, self.config.directory)
         changed, restart = compare(self.config, fresh)
+        fresh = in_force(self.config, fresh)
         relaying, toward_peers = relay_settings(fresh), (peer_contexts(fresh), client_limits(fresh), exchangers(fresh))
         self._servers.reconfigure(fresh)
         self._client.reconfigure(*toward_peers)

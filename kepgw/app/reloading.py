@@ -1,8 +1,12 @@
 """Which settings a running provider takes over, and which wait for a restart."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from kepgw.app.config import Config
+from kepgw.app.settings import PeerSection
 
 # tables, and single settings, that are read again; all others were built into something that only a restart builds anew
 LIVE: Final = frozenset(
@@ -23,6 +27,7 @@ LIVE: Final = frozenset(
         "policy",
         "relay",
         "submission.require_signature",
+        "trust.providers",
     }
 )
 
@@ -40,10 +45,35 @@ def _spells(name: str) -> bool:
     return name.startswith("peer.") and name.endswith((".profile", ".evidence"))
 
 
+def in_force(old: Config, new: Config) -> Config:
+    """``new`` with the settings of ``old`` where they wait for a restart: no room runs by half of a change."""
+    tables: dict[str, Any] = {}
+    for table in type(new).model_fields:
+        before, after = getattr(old, table), getattr(new, table)
+        tables[table] = after if table in LIVE else before
+        if isinstance(after, BaseModel) and table not in LIVE:
+            taken = {name: getattr(after, name) for name in type(after).model_fields if f"{table}.{name}" in LIVE}
+            tables[table] = before.model_copy(update=taken)
+    tables["peer"] = tuple(_peers(old, new))
+    return new.model_copy(update=tables)
+
+
+def _peers(old: Config, new: Config) -> Iterator[PeerSection]:
+    """The tables of peers as they are now, with the spelling that the signing processes began with."""
+    before, after = ({each.domain: each for each in config.peer} for config in (old, new))
+    for domain in dict.fromkeys((*after, *before)):
+        bare = PeerSection.model_validate({"domain": domain})
+        spelled = before.get(domain, bare)
+        kept = after.get(domain, bare).model_copy(update={"profile": spelled.profile, "evidence": spelled.evidence})
+        if domain in after or kept != bare:
+            yield kept
+
+
 def _flat(tables: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for peer in tables["peer"]:
-        flat |= {f"peer.{peer['domain']}.{name}": each for name, each in peer.items() if each is not None}
+        said = {name: each for name, each in peer.items() if each is not None and name != "domain"}
+        flat |= {f"peer.{peer['domain']}.{name}": each for name, each in said.items()}
     for table, value in tables.items():
         if table == "peer":
             continue

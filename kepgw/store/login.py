@@ -68,9 +68,10 @@ class Logins:
         self._remembered: dict[bytes, float] = {}
         self._forget_all = store.subscribe(self._on_change)
 
-    def reconfigure(self, settings: GuardSettings) -> None:
+    def reconfigure(self, settings: GuardSettings, checks_at_once: int) -> None:
         """Lock guessers out by other settings; who is locked stays so."""
         self._guard.settings = settings
+        self._hashing = asyncio.Semaphore(checks_at_once)
 
     def _on_change(self, change: Change) -> None:
         if change.topic == "account":

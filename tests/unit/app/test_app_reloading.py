@@ -1,12 +1,14 @@
 """What of a changed configuration takes effect, and what a faulty one does."""
 
 import asyncio
+from datetime import timedelta
 
 from kepgw.app.config import load
 from kepgw.app.initialise import initialise
 from kepgw.app.provider import _Reloading
-from kepgw.app.reloading import LIVE, compare
+from kepgw.app.reloading import LIVE, compare, in_force
 from kepgw.app.settings import Config
+from kepgw.app.wiring import relay_settings, smtp_limits
 from kepgw.errors import ConfigurationError
 
 
@@ -46,6 +48,28 @@ def test_tables_of_peers_are_compared_one_by_one(tmp_path):
         ["peer.hs91.kep.tr.window", "peer.hs92.kep.tr.connections"],
         ["peer.hs91.kep.tr.evidence", "peer.hs92.kep.tr.profile"],
     )
+    assert compare(in_force(old, new), new) == ([], ["peer.hs91.kep.tr.evidence", "peer.hs92.kep.tr.profile"])
+    gone = with_peers()
+    assert compare(in_force(new, gone), gone) == ([], ["peer.hs91.kep.tr.evidence", "peer.hs92.kep.tr.profile"])
+    assert compare(in_force(old, gone), gone) == ([], [])
+
+
+def test_what_waits_for_a_restart_is_not_in_force_by_half(tmp_path):
+    """A room made from several tables takes the old value where only a restart takes the new one, and says so again."""
+    list(initialise(tmp_path, "hs90.kep.tr", 2000, True, "p-256"))
+    path = tmp_path / "kepgw.toml"
+    old = load(tmp_path)
+    text = path.read_text("utf-8").replace("proxies = []", 'proxies = ["192.0.2.1/32"]')
+    text = text.replace("clock_bound = 60", "clock_bound = 7").replace("\nwindow = 86_400", "\nwindow = 7200")
+    path.write_text(text, "utf-8")
+    new = load(tmp_path)
+    now = in_force(old, new)
+    assert smtp_limits(new).proxies
+    assert smtp_limits(now).proxies == ()
+    assert relay_settings(now).window == timedelta(seconds=7200)
+    assert relay_settings(now).clock_bound == relay_settings(old).clock_bound != relay_settings(new).clock_bound
+    assert compare(now, new) == ([], ["listen.proxies", "stamping.clock_bound"])
+    assert now.directory == new.directory
 
 
 async def test_signals_that_come_at_once_are_one_reload_after_the_other(caplog):
