@@ -246,6 +246,7 @@ def _alone(given: _Input, question: Question, original: Any) -> Verified:
         "at": question.at,
         "original": original,
         "intermediates": trusted.intermediates,
+        "stamp_anchors": trusted.stamp_anchors,
         "materials": trusted.materials,
         "listings": trusted.listings,
     }

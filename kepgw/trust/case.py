@@ -12,26 +12,29 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid, Sub
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence import evidencerecord, ledger
 from kepgw.evidence.ledger import Head
-from kepgw.trust import cms, manifest, tokens
+from kepgw.trust import manifest, tokens
 from kepgw.trust.archivestamps import StampJudge
-from kepgw.trust.certificates import summary
 from kepgw.trust.course import Course, Courses, branches
 from kepgw.trust.digests import Octets
+from kepgw.trust.heads import judge_head
 from kepgw.trust.judge import judge_evidence, judge_message
 from kepgw.trust.judgement import Check, JudgedEvidence, Value
-from kepgw.trust.keys import describe
 from kepgw.trust.manifest import Manifest
 from kepgw.trust.material import readable
 from kepgw.trust.sendercheck import sender_checks
 from kepgw.trust.tree import Branch, Node, evidence_json, of_evidence, of_message, signature_branch
-from kepgw.trust.trusted import Trusted, unsigned
+from kepgw.trust.trusted import Trusted
 
 MOST_CERTIFICATES: Final = 64  # of the case that may stand in a path
 MOST_LISTS: Final = 256  # of the case that may tell of revocation
 MOST_TRIED: Final = 2000  # pairs of archive record and file that are held against each other
+MOST_NAMED: Final = 8  # files that nothing proves, by name
+_JUDGED: Final = frozenset(
+    {"original", "dispatch", "receipt", "evidence", "proof", "head", "record", "certificate", "crl", "ocsp"}
+)
 _SEQ: Final = re.compile(r"0*(\d{1,15})(?:[-.]|$)")
 
 
@@ -59,6 +62,7 @@ class _Case:
     evidence: list[dict[str, Any]] = field(default_factory=list)
     heads: dict[Head, Branch] = field(default_factory=dict)
     digests: set[tuple[str, bytes]] = field(default_factory=set)
+    vouched: bool = False  # an evidence names the digest of the original
     hashed: dict[tuple[str, str], bytes] = field(default_factory=dict)
     tried: int = 0
 
@@ -98,7 +102,7 @@ def judge_case(
     checks = tuple(manifest.compare(listed, files))
     case = _Case(files, listed, _with_bundle(listed, files, trusted), at)
     found = [*_original(case), *_messages(case, "dispatch"), *_messages(case, "receipt"), *_evidences(case)]
-    found += [*_consistent(case), *case.heads.values()]
+    found += [*_consistent(case), *case.heads.values(), *_unjudged(listed)]
     courses = tuple(case.courses.told())
     nodes: list[Node] = [*branches(courses), Branch("manifest", manifest.NAME, checks), *found]
     if not case.evidence:
@@ -202,14 +206,25 @@ def _count(case: _Case, judged: JudgedEvidence, path: str) -> None:
     said = judged.evidence.message
     if said is not None and said.digest and not said.is_notification:
         case.digests.add((said.digest_algorithm, said.digest))
+    case.vouched |= any(check.name == "digest" and check.verdict == "ok" for check in judged.checks)
     case.courses.add(judged.evidence, judged.signature.signer, path, trusted=of_evidence(judged).status == "good")
     shown = evidence_json(path, judged.evidence)
     if all(shown["identifier"] != each["identifier"] or shown["issuer"] != each["issuer"] for each in case.evidence):
         case.evidence.append(shown)
 
 
+def _unjudged(listed: Manifest) -> Iterator[Check]:
+    """What is in the case for reading only: whoever made the zip may have written anything there."""
+    paths = [each.path for each in listed.files if each.kind not in _JUDGED]
+    if paths:
+        told = ", ".join(paths[:MOST_NAMED]) + (", ..." if len(paths) > MOST_NAMED else "")
+        yield Check("unjudged", "not checked", told, values={"count": len(paths), "files": told})
+
+
 def _consistent(case: _Case) -> Iterator[Check]:
-    """Without the original at hand, the evidence at least has to speak of one message."""
+    """The evidence speaks of the original; without that at hand, at least of one message."""
+    if case.original is not None and case.evidence and not case.vouched:
+        yield Check("original", "warning", "no evidence has its digest", None, "unvouched")
     if case.original is None and len({algorithm for algorithm, _ in case.digests}) < len(case.digests):
         yield Check("one-message", "bad", "the evidence speaks of several messages", Sub.HASH_FAILURE)
 
@@ -242,39 +257,8 @@ def _inclusion(case: _Case, path: str, xml: bytes) -> Iterator[Check]:
 
 def _judged_head(case: _Case, head: Head) -> None:
     if head not in case.heads:
-        case.heads[head] = judge_head(head, case.trusted, case.at)
-
-
-def judge_head(head: Head, trusted: Trusted, at: datetime | None = None) -> Branch:
-    """The tree of a signed tree head: signature, signer, path and stamp. Raises FormatError for an unreadable one."""
-    said = head.read()
-    digests = {name: hashlib.new(name, head.statement).digest() for name in ("sha256", "sha384", "sha512")}
-    try:
-        reading = cms.verify(head.signature, digests, check="head-signature")
-    except SignatureInvalid as error:
-        checks = [Check("head-signature", "bad", str(error), error.sub), *unsigned("head", "no signature")]
-        return replace(signature_branch("head", checks), name=said.domain)
-    values: dict[str, Value] = {"name": summary(reading.signer).name, "algorithm": reading.algorithm}
-    values |= {"records": said.size, "domain": said.domain}
-    checks = [Check("head-signature", "ok", reading.algorithm, None, "head", values, reading.signer)]
-    stamp_checks, stamp = trusted.stamp("head", head.token, head.signature)
-    moment = at or (datetime.now(UTC) if stamp is None else stamp.time)
-    proved = at is not None or stamp is not None
-    checks += trusted.chain("head", reading.signer, reading.certificates, moment, proved=proved)
-    checks += [*stamp_checks, _head_signer(reading.signer, said.domain)]
-    return replace(signature_branch("head", checks), name=said.domain)
-
-
-def _head_signer(signer: bytes, domain: str) -> Check:
-    """The ledger of a provider is signed with a certificate for an address of that provider."""
-    try:
-        addresses = describe(signer).addresses
-    except ConfigurationError:
-        addresses = ()
-    values: dict[str, Value] = {"domain": domain, "name": ", ".join(addresses)[:200] or summary(signer).name}
-    if any(each.lower().rpartition("@")[2] == domain.lower() for each in addresses):
-        return Check("head-signer", "ok", values=values)
-    return Check("head-signer", "warning", f"signed by {values['name']}", None, "", values)
+        checks, _ = judge_head(head, case.trusted, case.at)
+        case.heads[head] = replace(signature_branch("head", checks), name=head.read().domain)
 
 
 # -- evidence records ----------------------------------------------------------------------------------------------

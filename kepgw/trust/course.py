@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from kepgw.errors import ConfigurationError, FormatError
+from kepgw.errors import FormatError
 from kepgw.evidence.codes import KepCode, kep_code
 from kepgw.evidence.model import Evidence
 from kepgw.evidence.render import render
 from kepgw.texts import LANGUAGES, Text
+from kepgw.trust.certificates import summary
 from kepgw.trust.judgement import Check, Value, Verdict
-from kepgw.trust.keys import describe
+from kepgw.trust.speaking import owns, providers
 from kepgw.trust.tree import Branch
 
 MOST_STEPS: Final = 20_000  # of all recipients together; a case of thousands of recipients is no case of one message
@@ -29,10 +30,17 @@ _STATES: Final = (
     (KepCode.RED, "rejected"),
     (KepCode.KABUL, "accepted"),
 )
-# whoever has the mailbox says what came of it; 41 the sender's provider says as well,
-# when it hears nothing
+# whoever has the mailbox says what came of it; 41 the sender's provider says as well, when it hears nothing
+_BY_THE_SENDERS_PROVIDER = frozenset({KepCode.KABUL, KepCode.RED, KepCode.ULASILAMADI, KepCode.TESLIM_EDILEMEDI})
 _BY_THE_RECIPIENTS_PROVIDER = frozenset(
-    {KepCode.ILETILDI, KepCode.ILETILMEDI, KepCode.TESLIM, KepCode.OKUNDU, KepCode.OKUNMADI}
+    {
+        KepCode.ILETILDI,
+        KepCode.ILETILMEDI,
+        KepCode.TESLIM,
+        KepCode.TESLIM_EDILEMEDI,
+        KepCode.OKUNDU,
+        KepCode.OKUNMADI,
+    }
 )
 _NO_PROOF_UNTIL = frozenset({KepCode.ULASILAMADI, KepCode.TESLIM_EDILEMEDI})
 _ENDS = frozenset(
@@ -90,7 +98,8 @@ class Courses:
 
         Raises FormatError beyond MOST_STEPS.
         """
-        issuer = _issuer(evidence, signer)
+        provider = _provider(evidence, signer)
+        issuer = provider or summary(signer).name
         key = (issuer, evidence.identifier)
         if key in self._seen:
             return
@@ -101,7 +110,7 @@ class Courses:
         code = kep_code(evidence.element, evidence.event)
         title = Text(*(render(evidence, each)[0] for each in LANGUAGES))
         for entity in evidence.about:
-            entitled = code not in _BY_THE_RECIPIENTS_PROVIDER or _owns(issuer, entity.address)
+            entitled = _entitled(provider, code, evidence.sender.address, entity.address)
             step = Step(code, evidence.event_time, issuer, evidence.identifier, path, title, trusted, entitled)
             self._found.setdefault(entity.address.lower(), Course(entity.address)).steps.append(step)
 
@@ -114,20 +123,19 @@ class Courses:
         return courses
 
 
-def _issuer(evidence: Evidence, signer: bytes) -> str:
-    """The provider that signed: what the evidence claims where the signer's certificate bears it out."""
+def _provider(evidence: Evidence, signer: bytes) -> str:
+    """The provider that signed: what the evidence claims where the signer's certificate bears it out, "" for none."""
     claimed = (evidence.issuer.domain or evidence.issuer.address).lower().rpartition("@")[2]
-    try:
-        signed = [each.lower().rpartition("@")[2] for each in describe(signer).addresses]
-    except ConfigurationError:
-        signed = []
-    return claimed if claimed in signed or not signed else signed[0]
+    signed = providers(signer)
+    return claimed if claimed in signed else next(iter(signed), "")
 
 
-def _owns(provider: str, address: str) -> bool:
-    """Whether an address is one of a provider: ``local@[sub.]provider``."""
-    domain = address.lower().rpartition("@")[2]
-    return domain == provider or domain.endswith(f".{provider}")
+def _entitled(provider: str, code: KepCode | None, sender: str, recipient: str) -> bool:
+    if code is None:  # proves no state
+        return True
+    return (code in _BY_THE_SENDERS_PROVIDER and owns(provider, sender)) or (
+        code in _BY_THE_RECIPIENTS_PROVIDER and owns(provider, recipient)
+    )
 
 
 def _decide(course: Course) -> None:

@@ -8,13 +8,13 @@ signatures at the given time, else at that of a good stamp, else now.
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from typing import Final
 
-from kepgw.errors import ConfigurationError, FormatError, SignatureInvalid, Sub
+from kepgw.errors import FormatError, SignatureInvalid, Sub
 from kepgw.evidence import codes, reading, xades
 from kepgw.evidence.en319522_codes import UnknownEvent
 from kepgw.evidence.model import Evidence, MessageDetails
-from kepgw.message.addresses import addresses
+from kepgw.message.addresses import addresses as mailboxes
 from kepgw.message.envelope import open_envelope
 from kepgw.message.form import rem_baseline
 from kepgw.message.headers import MAX_HEADER, Field, first, split
@@ -25,9 +25,9 @@ from kepgw.trust.devtsa import DEVELOPMENT_POLICY
 from kepgw.trust.digests import Octets, digest_canonical, digest_span
 from kepgw.trust.headersdiffer import differences
 from kepgw.trust.judgement import Check, JudgedEvidence, Judgement, Value, Verdict
-from kepgw.trust.keys import describe
 from kepgw.trust.listing import Listing
 from kepgw.trust.material import Material
+from kepgw.trust.speaking import addresses, is_persons, owns, providers
 from kepgw.trust.tokens import Stamped
 from kepgw.trust.trusted import Trusted, unsigned
 
@@ -41,6 +41,9 @@ _NO_SIGNATURE = "the signature does not hold"
 # an event may be told this much later than its stamp says: clocks differ, and stamps mostly have whole seconds; no text
 # fixes it
 LATEST_EVENT = timedelta(seconds=60)
+# a stamp that comes so long after the event leaves the time of the event to the word of its issuer; an outage of the
+# authorities is over by then; no text fixes it
+LONGEST_DELAY = timedelta(days=1)
 
 
 def judge_message(
@@ -216,9 +219,12 @@ def _content(xml: bytes) -> tuple[Check, Evidence | None]:
 
 def _order(evidence: Evidence, stamp: Stamped) -> list[Check]:
     """A stamp proves that the evidence existed then: what it tells cannot have happened later (EN 319 102-1 5.5.4)."""
+    values = {"event": evidence.event_time, "time": stamp.time}
+    if evidence.event_time < stamp.time - LONGEST_DELAY:
+        why = "stamped long after the event is said to have been"
+        return [Check("evidence-time", "warning", why, None, "delayed", values)]
     if evidence.event_time <= stamp.time + (stamp.accuracy or timedelta(0)) + LATEST_EVENT:
         return []
-    values = {"event": evidence.event_time, "time": stamp.time}
     why = "the event is said to be later than the time stamp"
     return [Check("evidence-time", "warning", why, Sub.TIMESTAMP_ORDER_FAILURE, "", values)]
 
@@ -286,28 +292,33 @@ def _form_digest(details: MessageDetails, original: Octets, bare_lines: bool) ->
 
 
 def _issuer(evidence: Evidence, signer: bytes) -> list[Check]:
-    """Where the evidence carries its issuer's certificate it is the one that signed."""
+    """Who signed is the issuer that the evidence names: by its certificate where it carries one, by its domain."""
+    name: Final = "evidence-issuer"
+    values: dict[str, Value] = {"name": summary(signer).name}
     carried = evidence.issuer.certificate
-    if carried is None or carried == signer:
+    if carried is not None and carried != signer:
+        why = "signed by another certificate than that of the issuer it names"
+        values["named"] = summary(carried).name
+        return [Check(name, "bad", why, Sub.NO_SIGNING_CERTIFICATE_FOUND, "", values, signer)]
+    claimed = (evidence.issuer.domain or evidence.issuer.address).lower().rpartition("@")[2]
+    found = providers(signer)
+    if not claimed or any(owns(each, claimed) for each in found):
         return []
-    why = "signed by another certificate than that of the issuer it names"
-    values = {"name": summary(signer).name, "named": summary(carried).name}
-    return [Check("evidence-issuer", "bad", why, Sub.NO_SIGNING_CERTIFICATE_FOUND, "", values, signer)]
-
-
-@lru_cache(maxsize=256)
-def _addresses(certificate: bytes) -> tuple[str, ...]:
-    try:
-        return tuple(address.lower() for address in describe(certificate).addresses)
-    except ConfigurationError:  # its key can be read, something else in it not
-        return ()
+    values["domain"] = claimed
+    if not found:
+        told = "person" if is_persons(signer) else "unnamed"
+        why = f"the signer's certificate does not say that it signs for {claimed}"
+        return [Check(name, "warning", why, None, told, values, signer)]
+    values["address"] = ", ".join(addresses(signer))[:200]
+    why = f"issued in the name of {claimed}, signed by {values['address']}"
+    return [Check(name, "bad", why, Sub.NO_SIGNING_CERTIFICATE_FOUND, "stranger", values, signer)]
 
 
 def _from(outer: list[Field], signer: bytes) -> Check:
     """The From of the envelope is the service address in the signer's certificate (TS 102 640-2 4.1)."""
-    allowed = _addresses(signer)
+    allowed = addresses(signer)
     entry = first(outer, "from")
-    told = [box.address for box in addresses(entry.raw)] if entry is not None else []
+    told = [box.address for box in mailboxes(entry.raw)] if entry is not None else []
     shown = ", ".join(told)[:200]
     if len(told) == 1 and told[0] in allowed:
         return Check("envelope-from", "ok", told[0], values={"address": shown})

@@ -144,7 +144,8 @@ def test_every_tolerated_line_is_needed(made):
 @pytest.mark.parametrize("name", NAMES)
 def test_ours_says_the_same_and_holds(made, name):
     judgement = judge_message(made.message(name), made.anchors)
-    bad = [each for _, each in judgement.every() if each.verdict in {"bad", "warning"} and each.name != "development"]
+    expected = {"development", "evidence-time"}  # the events of the examples are years before our stamps
+    bad = [each for _, each in judgement.every() if each.verdict in {"bad", "warning"} and each.name not in expected]
     assert not bad
     (judged,) = judgement.evidences
     golden = reading.read(open_envelope((VECTORS / name).read_bytes()).evidence[0][1])

@@ -6,7 +6,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
 from trust_samples import AT, ORIGINAL, evidence
 
 from kepgw.evidence import evidencerecord, ledger, merkle, ts102640, xades
@@ -39,7 +47,32 @@ class Provider:
         octets = (self.folder / "keys" / f"{name}.pem").read_bytes()
         return x509.load_pem_x509_certificate(octets).public_bytes(Encoding.DER)
 
-    def evidence(self, code: int, *, domain: str = "", original: bytes = ORIGINAL, **changes) -> bytes:
+    def user(self, address: str, folder: Path, statements: bytes = b""):
+        """The key of a user with this rfc822Name ("" for none) and qcStatements, below the provider's own authority."""
+        above, keys = x509.load_der_x509_certificate(self.certificate("intermediate")), self.folder / "keys"
+        secret = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            x509.CertificateBuilder(
+                above.subject, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Veli Kullanıcı")])
+            )
+            .public_key(secret.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(AT - timedelta(days=2))
+            .not_valid_after(AT + timedelta(days=300))
+        )
+        if address:
+            made = made.add_extension(x509.SubjectAlternativeName([x509.RFC822Name(address)]), critical=False)
+        if statements:
+            qualified = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3"), statements)
+            made = made.add_extension(qualified, critical=False)
+        issuer = load_pem_private_key((keys / "intermediate.key").read_bytes(), None)
+        (folder / "user.pem").write_bytes(made.sign(issuer, SHA256()).public_bytes(Encoding.PEM))
+        private = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (folder / "user.key").write_bytes(private)
+        (folder / "user.key").chmod(0o600)
+        return load_key(folder / "user.key", folder / "user.pem", keys / "intermediate.pem")
+
+    def evidence(self, code: int, *, domain: str = "", original: bytes = ORIGINAL, key=None, **changes) -> bytes:
         element, event = EVENTS[code]
         domain = domain or self.domain
         changes = {
@@ -51,7 +84,7 @@ class Provider:
         if code >= 40:
             changes |= {"refers_to": 1}
         said = evidence(hashlib.sha256(original).digest(), element=element, event=event, **changes)
-        return xades.sign(ts102640.write(said), self.key, AT, self.tsa)
+        return xades.sign(ts102640.write(said), key or self.key, AT, self.tsa)
 
 
 def kind_of(path: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 from datetime import timedelta
@@ -12,17 +13,18 @@ from case_samples import EVENTS, Provider, audit_path, case, listed, root
 from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from trust_samples import AT, ORIGINAL
+from nes import QC_SIGNATURE
+from trust_samples import AT, ORIGINAL, evidence
 
 from kepgw.errors import FormatError, Sub
-from kepgw.evidence import evidencerecord, ledger, merkle
+from kepgw.evidence import evidencerecord, ledger, merkle, ts102640, xades
 from kepgw.evidence.codes import Element, Event, KepCode, Reason
 from kepgw.evidence.ledger import Statement
 from kepgw.evidence.model import GivenReason
 from kepgw.trust import course, devpki, manifest, tree
-from kepgw.trust.case import judge_case, judge_head
+from kepgw.trust.case import judge_case
 from kepgw.trust.casezip import CaseZip
-from kepgw.trust.heads import sign_head
+from kepgw.trust.heads import judge_head, sign_head
 from kepgw.trust.trusted import Trusted
 
 FIRST = "evidence/000001-10-delil-10.xml"
@@ -198,9 +200,10 @@ def test_a_provider_cannot_deliver_at_another_one(whole, trusted, hs90):
     files["evidence/000004-60-x.xml"] = hs90.evidence(60, domain="hs91.kep.tr")  # even in its name
     result = judged(listed(files), trusted)
     (ali,) = result.courses
-    assert [step.entitled for step in ali.steps] == [True, True, False, False]
+    assert [step.entitled for step in ali.steps] == [True, True, False]
     assert ali.state == "relayed"
     assert "step" in warned(result)
+    assert bad(result) == {("evidence-issuer", Sub.NO_SIGNING_CERTIFICATE_FOUND)}
 
 
 def test_what_is_missing(whole, trusted):
@@ -292,12 +295,72 @@ def test_an_archive_record_that_was_not_renewed_in_time(whole, trusted):
 
 def test_a_head_of_another_owner(hs90, hs91, trusted):
     statement = Statement("hs90.kep.tr", 1, bytes(32), AT)
-    branch = judge_head(sign_head(statement, hs91.key, hs91.tsa), trusted)
-    (signer,) = [each for each in branch.checks() if each.name == "head-signer"]
-    assert (branch.indication, signer.verdict) == ("TOTAL-PASSED", "warning")
+    checks, judged = judge_head(sign_head(statement, hs91.key, hs91.tsa), trusted)
+    assert [each.name for each in checks if each.verdict == "bad"] == ["head-signer"]
+    assert judged is not None
     good = sign_head(statement, hs90.key, hs90.tsa)
+    assert not [each for each in judge_head(good, trusted)[0] if each.verdict == "bad"]
     spoilt = ledger.Head(Statement("hs90.kep.tr", 2, bytes(32), AT).octets(), good.signature, good.token)
-    assert judge_head(spoilt, trusted).indication == "TOTAL-FAILED"
+    checks, judged = judge_head(spoilt, trusted)
+    assert [each.name for each in checks if each.verdict == "bad"] == ["head-signature"]
+    assert judged is None
+
+
+def test_a_proof_from_the_ledger_of_somebody_else(whole, trusted, hs91):
+    """hs91 is trusted, and signs a head in the name of hs90 with an evidence of hs90 in it."""
+    xml = whole[FIRST]
+    record = {"digest": hashlib.sha256(xml).hexdigest(), "seq": 1}
+    octets = ledger.canonical(record)
+    head = sign_head(Statement("hs90.kep.tr", 1, merkle.leaf_hash(octets), AT), hs91.key, hs91.tsa)
+    files = without(whole, "ledger", "archive") | {"ledger/proof-1.json": ledger.write_inclusion(octets, 0, [], head)}
+    assert bad(judged(listed(files), trusted)) == {("head-signer", Sub.NO_SIGNING_CERTIFICATE_FOUND)}
+
+
+@pytest.mark.parametrize(
+    ("address", "statements", "told"),
+    [
+        ("", b"", "unnamed"),
+        ("veli@firma.hs91.kep.tr", b"", "stranger"),
+        ("ali@hs92.kep.tr", b"", "stranger"),
+        ("veli@hs91.kep.tr", QC_SIGNATURE, "person"),
+    ],
+)
+def test_a_user_does_not_speak_for_a_provider(whole, trusted, hs91, address, statements, told, tmp_path):
+    """A user's certificate below the same root signs a delivery in the name of hs91."""
+    files = without(whole, "evidence/000003", "evidence/000004", "ledger", "archive")
+    files["evidence/000003-40-x.xml"] = hs91.evidence(40, key=hs91.user(address, tmp_path, statements))
+    result = judged(listed(files), trusted)
+    (ali,) = result.courses
+    assert ali.state == "relayed"
+    (issuer,) = [each for each in result.tree.checks() if each.name == "evidence-issuer"]
+    assert (issuer.told, issuer.verdict) == (told, "bad" if told == "stranger" else "warning")
+    assert issuer.sentence("tr") != issuer.sentence("en")
+
+
+def test_the_recipient_s_provider_cannot_accept_for_the_sender(trusted, hs91):
+    files = {"original/original.eml": ORIGINAL, "evidence/000001-10-a.xml": hs91.evidence(10)}
+    (ali,) = judged(listed(files), trusted).courses
+    assert [step.entitled for step in ali.steps] == [False]
+    assert ali.state == ""
+
+
+def test_an_original_that_no_evidence_names(whole, trusted, hs90):
+    """Whoever leaves evidence with a digest out may put any original in."""
+    said = ts102640.write(evidence(hashlib.sha256(ORIGINAL).digest()))
+    said, count = re.subn(rb"<rem:SenderMessageDetails.*</rem:SenderMessageDetails>", b"", said, flags=re.DOTALL)
+    assert count == 1
+    xml = xades.sign(said, hs90.key, AT, hs90.tsa)
+    files = {"original/original.eml": b"Subject: x\r\n\r\nother\r\n", "evidence/000001-10-a.xml": xml}
+    assert ("original", "unvouched") in {
+        (each.name, each.told) for each in judged(listed(files), trusted).tree.checks()
+    }
+
+
+def test_files_for_reading_are_named(whole, trusted):
+    files = {**whole, "evidence/000001-10-delil-10.txt": b"?", "evidence/000009-40-delil.txt": b"Teslim edildi"}
+    (told,) = [each for each in judged(listed(files), trusted).tree.checks() if each.name == "unjudged"]
+    assert (told.verdict, told.values["count"]) == ("not checked", 2)
+    assert "unjudged" not in {each.name for each in judged(listed(whole), trusted).tree.checks()}
 
 
 def test_helpers_agree_with_the_library():

@@ -214,6 +214,18 @@ def test_timestamp_order_failure(process_key, pki, anchors):
     assert "01.03.2026 15:05:00 +03:00" in check.sentence("tr")
 
 
+@pytest.mark.parametrize(("days", "told"), [(0.9, []), (2, ["delayed"]), (4000, ["delayed"])])
+def test_an_event_long_before_its_stamp(process_key, pki, anchors, days, told):
+    """Whoever has the key can write any time into an evidence, and no authority stamps it into the past."""
+    keys = pki()
+    tsa = DevelopmentTsa(load_key(keys / "tsa.key", keys / "tsa.pem", purpose="tsa"), now=lambda: AT)
+    said = evidence(bytes(32), event_time=AT - timedelta(days=days))
+    judged = judge_evidence(xades.sign(ts102640.write(said), process_key(), AT, tsa), anchors)
+    found = [each for each in judged.checks if each.name == "evidence-time"]
+    assert [each.told for each in found] == told
+    assert all(each.verdict == "warning" and each.sentence("tr") for each in found)
+
+
 def test_signed_data_not_found(process_key, anchors):
     made = cms.sign_detached(hashlib.sha256(b"x").digest(), process_key(), AT)
     with pytest.raises(SignatureInvalid) as caught:
