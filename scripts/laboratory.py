@@ -6,6 +6,7 @@ For the demonstration and the scenario tests: everything goes through the `kepgw
 import base64
 import email
 import imaplib
+import io
 import json
 import os
 import random
@@ -20,10 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from email.message import EmailMessage, Message
 from pathlib import Path
+
+from kepgw.app.cli import main
 
 PASSWORD = "Gizli-Parola-1"
 DEADLINE = 60.0  # seconds that anything awaited may take
@@ -69,6 +72,32 @@ def kepgw(*arguments: str | Path, stdin: bytes | None = None, check: bool = True
     return run(*KEPGW, *arguments, stdin=stdin, check=check).stdout
 
 
+def command(*arguments: str | Path, stdin: bytes = b"") -> bytes:
+    """As ``kepgw``, in this process: many times faster, for what a scenario needs and is not about."""
+    said, complaint = io.TextIOWrapper(io.BytesIO()), io.StringIO()
+    before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(stdin))
+    try:
+        with redirect_stdout(said), redirect_stderr(complaint):
+            status = main([str(each) for each in arguments])
+    finally:
+        sys.stdin = before
+    if status:
+        raise RuntimeError(f"kepgw {' '.join(map(str, arguments))} ended with {status}: {complaint.getvalue()}")
+    said.flush()
+    return said.buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a provider answered to one submission; ``data`` tells whether it came so far that the content was sent."""
+
+    sender: str
+    message_id: str
+    accepted: frozenset[str]
+    refused: frozenset[str]
+    data: bool
+
+
 @dataclass
 class Node:
     """One provider in a folder, run by a process of its own."""
@@ -78,11 +107,13 @@ class Node:
     base: int = 0
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    addresses: list[str] = field(default_factory=list)  # its accounts
+    replies: list[Reply] = field(default_factory=list)
 
     def init(self) -> "Node":
         """Make the provider with development keys."""
         self.base = self.base or free_base()
-        kepgw("init", self.folder, "--provider", self.domain, "--base-port", str(self.base), "--dev")
+        command("init", self.folder, "--provider", self.domain, "--base-port", str(self.base), "--dev")
         return self
 
     def configure(self, **settings: object) -> None:
@@ -111,17 +142,18 @@ class Node:
     def account(self, local: str, name: str = "") -> str:
         """Add an account; its address."""
         address = local if "@" in local else f"{local}@{self.domain}"
-        kepgw(
+        command(
             "account", "add", self.folder, address, "--name", name or local, "--password-stdin", stdin=PASSWORD.encode()
         )
+        self.addresses.append(address)
         return address
 
     def peer_with(self, other: "Node") -> None:
         """Take the other's card in."""
         with tempfile.NamedTemporaryFile(suffix=".toml") as card:
-            card.write(kepgw("peer", "card", other.folder))
+            card.write(command("peer", "card", other.folder))
             card.flush()
-            kepgw("peer", "add", self.folder, card.name)
+            command("peer", "add", self.folder, card.name)
 
     def start(self) -> "Node":
         """Serve, and return when it answers."""
@@ -167,6 +199,12 @@ class Node:
         """The same with --json, read."""
         return json.loads(self.cli(*arguments, "--json"))
 
+    def asked(self, *arguments: str | Path) -> object:
+        """The same in this process, which is many times faster than a process of its own."""
+        words = [each for each in arguments if not str(each).startswith("-")][:2]
+        rest = list(arguments)[len(words) :]
+        return json.loads(command(*words, self.folder, *rest, "--json"))
+
     # -- clients ------------------------------------------------------------------------------------------------
 
     def smtp(self, address: str, *, starttls: bool = False) -> smtplib.SMTP:
@@ -186,8 +224,17 @@ class Node:
         octets = (
             message if isinstance(message, bytes) else message.as_bytes(policy=message.policy.clone(linesep="\r\n"))
         )
+        wanted = list(recipients)
+        message_id = str(email.message_from_bytes(octets)["Message-ID"] or "")
         with self.smtp(sender) as client:
-            return client.sendmail(sender, list(recipients), octets, mail_options=["BODY=8BITMIME"])
+            try:
+                refused = client.sendmail(sender, wanted, octets, mail_options=["BODY=8BITMIME"])
+            except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
+                data = isinstance(error, smtplib.SMTPDataError)
+                self.replies.append(Reply(sender, message_id, frozenset(), frozenset(wanted), data))
+                raise
+        self.replies.append(Reply(sender, message_id, frozenset(wanted) - refused.keys(), frozenset(refused), True))
+        return refused
 
     @contextmanager
     def imap(self, address: str) -> Iterator["Reader"]:

@@ -1,8 +1,10 @@
 """Words that the scenarios share."""
 
+import re
 from collections import Counter
 
 from laboratory import Judges, Node, event_of, evidences
+from witness import look
 
 ACCEPTED = "SubmissionAcceptanceRejection/Acceptance"  # 10
 REJECTED = "SubmissionAcceptanceRejection/Rejection"  # 11
@@ -45,3 +47,22 @@ def keywords(node: Node, address: str, message_id: str, wanted: set[str]) -> Non
             return len(uids) == 1 and {flag for flag in reader.flags(uids[0]) if flag.startswith("$Kep")} == wanted
 
         reader.wait("Gönderilmiş", ready)
+
+
+def reasons(xml: bytes) -> set[str]:
+    """The reasons of an evidence: REM codes (RB22) where it has them, else the last part of each URI."""
+    found = re.findall(rb"EventReason.*?<(?:\w+:)?Code>[^<]*[#/](\w+)<(.*?)</(?:\w+:)?EventReason>", xml, re.DOTALL)
+    codes = [(name, re.search(rb"<(?:\w+:)?Details>(R[A-F]\d\d)<", rest)) for name, rest in found]
+    return {(code[1] if code else name).decode() for name, code in codes}
+
+
+def said(node: Node, address: str, about: str) -> list[tuple[int, tuple[str, ...], set[str]]]:
+    """Code, recipients and reasons of each evidence about a message."""
+    with node.imap(address) as reader:
+        reader.select("Deliller")
+        mails = [reader.fetch(uid) for uid in reader.uids("HEADER", "In-Reply-To", about)]
+    seen = [look(each) for each in mails]
+    return [
+        (each.code, tuple(each.addresses()), reasons(evidences(mail)[0][1]))
+        for each, mail in zip(seen, mails, strict=True)
+    ]

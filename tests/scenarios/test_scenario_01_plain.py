@@ -23,6 +23,7 @@ def test_plain(world):
     keywords(world.here, world.ali, about, {"$KepKabul", "$KepIletildi", "$KepTeslim", "$KepOkundu"})
     shown = world.here.json("message", "show", about)
     assert shown, "the command line knows the message by its Message-ID"
+    assert world.witness() == {(about, world.veli): "read"}
     assert world.here.stop() == 0
     assert world.there.stop() == 0
 

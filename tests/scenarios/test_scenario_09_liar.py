@@ -57,6 +57,7 @@ def dispatch_of(bench, case, original):
 @pytest.fixture(scope="module")
 def liar(module_world):
     """The keys of hs91, in hands that use them otherwise."""
+    module_world.told = {"absent": {"hs91.kep.tr"}}  # its provider does not know what the liar sent, and says so
     return Bench(tools_of(load(module_world.there.folder)))
 
 

@@ -38,6 +38,7 @@ def test_ledger(world):
     report = json.loads(run(*KEPGW, "ledger", "verify", world.here.folder, "--head", head, "--json").stdout)
     assert (report["good"], report["records"], report["signed"]) == (True, 11, 11)
 
+    world.witness()
     # stopped, and somebody cuts off the newest rows with their leaves and heads
     assert world.here.stop() == 0
     assert run(*KEPGW, "ledger", "verify", world.here.folder, "--head", head).returncode == 0
