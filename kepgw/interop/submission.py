@@ -25,7 +25,7 @@ from kepgw.interop.work import new_identifier, order_evidence
 from kepgw.journey.states import State
 from kepgw.message.decoded import content_octets
 from kepgw.message.headers import every, fields, split
-from kepgw.message.original import Original, inspect
+from kepgw.message.original import Original, glance, inspect
 from kepgw.message.rendering import Rendered, render
 from kepgw.message.words import unfold
 from kepgw.refusals import Refusal
@@ -61,6 +61,8 @@ class _Looked:
     original: Original | None
     problem: Refusal | None
     rendered: Rendered
+    message_id: str  # as far as it can be told, also of a header that is refused
+    subject: str
     to: str
     cc: str
     signature: Found | None = None  # None: not looked at
@@ -185,7 +187,8 @@ def _inspect(submission: Submission, policy: Policy) -> _Looked:
     ):
         problem = Refusal("too-large", "content over the limit", limit=policy.content_octets)
     found = fields(header[: MAX_HEADER_VALUE * 4])
-    return _Looked(original, problem, rendered, _value(found, "to"), _value(found, "cc"))
+    message_id, subject = (original.message_id, original.subject) if original else glance(header)
+    return _Looked(original, problem, rendered, message_id, subject, _value(found, "to"), _value(found, "cc"))
 
 
 def _value(found: Iterable[object], name: str) -> str:
@@ -281,8 +284,8 @@ class _Entry:
             peer=None,
             sender=operator.address,
             sender_name=operator.account_name,
-            subject=original.subject if original else "",
-            ua_message_id=original.message_id if original else "",
+            subject=self._looked.subject,
+            ua_message_id=self._looked.message_id,
             t0=self._t0,
             size=submission.checked.size,
             eight_bit=submission.checked.eight_bit,

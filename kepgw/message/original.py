@@ -78,6 +78,23 @@ def inspect(header: bytes) -> Original:
     )
 
 
+def glance(header: bytes) -> tuple[str, str]:
+    """Message-ID and subject of a header block that ``inspect`` may refuse; each empty when it cannot be told.
+
+    The sender finds evidence of the refusal by them (TS 102 640-2 B.1.15.1), so they are as ``inspect`` has them.
+    """
+    named: dict[str, list[Field]] = {"message-id": [], "subject": []}
+    for entry in fields(header[:MAX_HEADER]):
+        if (kept := named.get(entry.name.lower())) is not None:
+            kept.append(entry)
+    try:
+        message_id = _message_id(named["message-id"])
+    except Refusal:
+        message_id = ""
+    subject = named["subject"]
+    return message_id, subject[0].text if len(subject) == 1 else ""
+
+
 def _by_name(header: bytes) -> dict[str, list[Field]]:
     if len(header) > MAX_HEADER:
         raise Refusal("bad-header", f"{len(header)} octets of header")

@@ -159,13 +159,22 @@ def _before_signature(root: ET.Element) -> Iterator[ET.Element]:
             yield from child.iter()
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A message in Gönderilmiş."""
+
+    message: Message
+    digest: str  # SHA-256 of its octets, base64
+    flags: frozenset[str]
+
+
 @dataclass
 class Box:
     """What lies in the mailboxes of one account."""
 
     node: Node
     address: str
-    sent: list[tuple[Message, bytes, set[str]]] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
     receipts: list[Seen] = field(default_factory=list)
     inbox: list[Seen] = field(default_factory=list)
 
@@ -202,8 +211,8 @@ class Witness:
         for box in boxes:
             self._mailboxes(box)
         for box in boxes:
-            for message, octets, flags in box.sent:
-                self._message(box, message, octets, flags, boxes)
+            for sent in box.sent:
+                self._message(box, sent, boxes)
         self._replies(boxes)
         assert not self.faults, "the witness:\n- " + "\n- ".join(self.faults)
         return self.states
@@ -211,8 +220,8 @@ class Witness:
     # -- one account ------------------------------------------------------------------------------------------------
 
     def _mailboxes(self, box: Box) -> None:
-        sent = Counter(str(message["Message-ID"]) for message, _, _ in box.sent)
-        self._once(sent, f"{box.address}: sent messages")
+        sent = {str(each.message["Message-ID"]) for each in box.sent}
+        self._once(Counter((str(each.message["Message-ID"]), each.digest) for each in box.sent), f"{box.address}: sent")
         self._once(Counter(each.identifier for each in box.receipts), f"{box.address}: evidence in Deliller")
         self._once(Counter(each.remmd for each in box.inbox), f"{box.address}: dispatches in INBOX")
         for each in box.receipts:
@@ -245,49 +254,53 @@ class Witness:
 
     # -- one sent message -------------------------------------------------------------------------------------------
 
-    def _message(self, box: Box, message: Message, octets: bytes, flags: set[str], boxes: Sequence[Box]) -> None:
-        ua = str(message["Message-ID"])
+    def _message(self, box: Box, sent: Sent, boxes: Sequence[Box]) -> None:
+        ua, flags = str(sent.message["Message-ID"]), sent.flags
         seen = [each for each in box.receipts if each.ua == ua]
-        self._same_in_ledger(box.node, ua, seen)
+        if sum(str(each.message["Message-ID"]) == ua for each in box.sent) > 1:
+            # one that was refused and its mended successor have one Message-ID; the KEP identifier keeps them apart
+            taken = {each.remmd for each in seen if each.code == 10}
+            whole = {each.remmd for each in seen if each.code == 11 and each.digest == sent.digest}
+            seen = [each for each in seen if each.remmd in (taken if "$KepKabul" in flags else whole)]
+        self._same_in_ledger(box.node, seen[0].remmd if seen else ua, seen)
         transactions: dict[str, list[Seen]] = {}
         for each in seen:
             if each.code == 11:
                 self._check(each.issuer == box.node.domain, f"{each.identifier}: 11 by {each.issuer}")
             else:
                 transactions.setdefault(each.remmd, []).append(each)
-        self._check("$KepRed" in flags or bool(transactions), f"{ua}: neither accepted nor refused")
-        codes: dict[str, set[int]] = {}
+        self._check(bool(seen), f"{ua}: neither accepted nor refused")
+        codes = {address: {11} for each in seen if each.code == 11 for address in each.addresses()}
         for remmd, about in transactions.items():
-            found = self._transaction(box, ua, remmd, about, octets, boxes)
+            found = self._transaction(box, ua, remmd, about, sent, boxes)
             for address, those in found.items():
                 self._check(address not in codes, f"{ua}: {address} stands in two transactions")
                 codes[address] = those
-        wanted = _keywords(codes.values()) | ({"$KepRed"} if any(each.code == 11 for each in seen) else set())
+        wanted = _keywords(codes.values())
         shown = {flag for flag in flags if flag.startswith("$Kep")}
         self._check(shown == wanted, f"{ua}: keywords {sorted(shown)}, its evidence makes {sorted(wanted)}")
 
-    def _same_in_ledger(self, node: Node, ua: str, seen: Sequence[Seen]) -> None:
-        rows = {str(row["id"]): row for row in self._ledger(node, ua)}
+    def _same_in_ledger(self, node: Node, message: str, seen: Sequence[Seen]) -> None:
+        rows = {str(row["id"]): row for row in self._ledger(node, message)}
         held = {each.identifier: each for each in seen}
         for missing in rows.keys() - held.keys():
-            self._check(False, f"{ua}: evidence {rows[missing]['code']} is in the ledger, not in Deliller")
+            self._check(False, f"{message}: evidence {rows[missing]['code']} is in the ledger, not in Deliller")
         for more in held.keys() - rows.keys():
-            self._check(False, f"{ua}: evidence {held[more].code} is in Deliller, not in the ledger")
+            self._check(False, f"{message}: evidence {held[more].code} is in Deliller, not in the ledger")
         for identifier in rows.keys() & held.keys():
             told = (rows[identifier]["code"], rows[identifier]["issuer"])
             read = (held[identifier].code, held[identifier].issuer)
-            self._check(told == read, f"{ua}: the ledger calls {identifier} {told}, it is {read}")
+            self._check(told == read, f"{message}: the ledger calls {identifier} {told}, it is {read}")
 
     def _transaction(
-        self, box: Box, ua: str, remmd: str, about: Sequence[Seen], octets: bytes, boxes: Sequence[Box]
+        self, box: Box, ua: str, remmd: str, about: Sequence[Seen], sent: Sent, boxes: Sequence[Box]
     ) -> dict[str, set[int]]:
         first = next((each for each in about if each.code == 10), None)
         if first is None:
             self._check(False, f"{ua}: {remmd} has evidence, but no 10")
             return {}
         if not first.baseline:  # the baseline's digest is of its own form (EN 319 532-4 C.22)
-            original = base64.b64encode(hashlib.sha256(octets).digest()).decode()
-            self._check(first.digest == original, f"{ua}: evidence 10 has another digest than the sent message")
+            self._check(first.digest == sent.digest, f"{ua}: evidence 10 has another digest than the sent message")
         found: dict[str, Counter[int]] = {each: Counter() for each in first.recipients}
         for each in about:
             same = (each.digest, each.sender, each.recipients, each.baseline)
@@ -337,7 +350,7 @@ class Witness:
 
     def _replies(self, boxes: Sequence[Box]) -> None:
         for box in boxes:
-            known = {str(message["Message-ID"]): box for message, _, _ in box.sent}
+            known = {str(each.message["Message-ID"]) for each in box.sent}
             for reply in box.node.replies:
                 if reply.sender != box.address or not reply.message_id:
                     continue
@@ -374,7 +387,8 @@ def _boxes(node: Node) -> Iterator[Box]:
             reader.select("Gönderilmiş")
             for uid in reader.uids():
                 octets = reader.fetch(uid)
-                box.sent.append((email.message_from_bytes(octets), octets, reader.flags(uid)))
+                digest = base64.b64encode(hashlib.sha256(octets).digest()).decode()
+                box.sent.append(Sent(email.message_from_bytes(octets), digest, frozenset(reader.flags(uid))))
             box.receipts = [look(each) for each in reader.all("Deliller")]
             box.inbox = [look(each) for each in reader.all("INBOX")]
         yield box
@@ -382,7 +396,7 @@ def _boxes(node: Node) -> Iterator[Box]:
 
 def _keywords(recipients: Iterable[set[int]]) -> set[str]:
     all_ = list(recipients)
-    first = {10: "$KepKabul", 20: "$KepIletildi", 21: "$KepTeslimEdilemedi", 31: "$KepTeslimEdilemedi"}
+    first = {10: "$KepKabul", 11: "$KepRed", 20: "$KepIletildi", 21: "$KepTeslimEdilemedi", 31: "$KepTeslimEdilemedi"}
     first[41] = "$KepTeslimEdilemedi"
     found = {first[code] for codes in all_ for code in codes if code in first}
     if all_ and all(codes & {40, 60} for codes in all_):

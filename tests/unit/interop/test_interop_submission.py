@@ -165,6 +165,16 @@ async def test_a_message_refused_whole_is_kept_and_proved(house, ali, octets, ke
     assert b"X-REM-EventCode: http:uri.etsi.org/02640/Event#Rejection" in house.octets(month, content)
 
 
+async def test_evidence_11_of_a_refused_header_names_the_message_that_it_is_about(house, ali):
+    octets = original(more=b"Bcc: x@hs91.kep.tr\r\n")
+    await refusal_of(house, ali, octets, VELI)
+    await house.work(Kind.EVIDENCE)
+    ((month, content, *_),) = house.mails("Deliller")
+    identifier = octets.partition(b"Message-ID: ")[2].partition(b"\r\n")[0]
+    assert identifier
+    assert b"\r\nIn-Reply-To: " + identifier + b"\r\n" in house.octets(month, content)
+
+
 async def test_a_client_in_a_loop_is_proved_its_refusal_once(house, ali):
     octets = original(more=b"Bcc: gizli@hs91.kep.tr\r\n")
     for _ in range(3):

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kepgw.message.original import inspect
+from kepgw.message.original import glance, inspect
 from kepgw.refusals import Refusal
 
 GOOD = (
@@ -86,3 +86,22 @@ def test_refusals(old: bytes, new: bytes, key: str) -> None:
 def test_no_header_at_all() -> None:
     with pytest.raises(Refusal, match="bad-header"):
         inspect(b"\r\nbody\r\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"", b"", ("<EYWS1.2.pttkepMimeyap>", "İhale sayı 7")),
+        (b"From:", b"X-From:", ("<EYWS1.2.pttkepMimeyap>", "İhale sayı 7")),
+        (b"Cc:", b"Bcc: x@y.tr\r\nCc:", ("<EYWS1.2.pttkepMimeyap>", "İhale sayı 7")),
+        (b"Message-ID:", b"Message-Id: <b@c>\r\nMessage-ID:", ("", "İhale sayı 7")),
+        (b"<EYWS1", b"<EYWS\x011", ("", "İhale sayı 7")),
+        (b"Cc:", b"SUBJECT: two\r\nCc:", ("<EYWS1.2.pttkepMimeyap>", "")),
+    ],
+)
+def test_what_a_refused_header_still_tells(old: bytes, new: bytes, told: tuple[str, str]) -> None:
+    assert glance(GOOD.replace(old, new, 1)) == told
+
+
+def test_no_header_tells_nothing() -> None:
+    assert glance(b"") == ("", "")
