@@ -25,7 +25,7 @@ class Trio(World):
         super().__init__(folder)
         self.profile = profile
         self.rem = profile == "rem-baseline"
-        third = Node(folder / "hs92", "hs92.kep.tr", self.here.base + 2000).init()
+        third = Node(folder / "hs92", "hs92.kep.tr").init()
         other = "tr-kep" if self.rem else "rem-baseline"
         for node in (self.here, self.there, third):
             node.configure(profiles__takes=[profile, other])
