@@ -1,6 +1,9 @@
 """A name server on loopback that says what a test lets it say."""
 
 import asyncio
+import socket
+import threading
+from contextlib import contextmanager
 
 import dns.flags
 import dns.message
@@ -43,6 +46,31 @@ class NameServer:
         elif name not in {each for each, _ in self.records}:
             response.set_rcode(dns.rcode.NXDOMAIN)
         return response.to_wire()
+
+
+@contextmanager
+def name_server(records):
+    """The same for a test without a loop: a thread that answers."""
+    server = NameServer(records)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        server.address = f"127.0.0.1:{sock.getsockname()[1]}"
+        thread = threading.Thread(target=_answer, args=(server, sock), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", sock.getsockname())
+            thread.join(5)
+
+
+def _answer(server, sock):
+    while True:
+        octets, where = sock.recvfrom(4096)
+        if not octets:
+            return
+        sock.sendto(server.answer(octets), where)
 
 
 class _Questions(asyncio.DatagramProtocol):
