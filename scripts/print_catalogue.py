@@ -19,14 +19,14 @@ HEAD = """# The catalogue of interoperability tests
 Printed by `python scripts/print_catalogue.py > docs/interop.md` from `tests/catalogue.toml`; do not edit.
 
 What a provider that wants to connect can expect to have been tried, and by which test. The identifiers S1 to S7 are
-those of EN 319 532-4, EVF and the like those of TR 103 071; all others are ours. **Yes**: tried, whole. **Partial**: what
-is left stands beside it. A status says what the tests prove, not what a text claims.
+those of EN 319 532-4, EVF and the like those of TR 103 071; all others are ours. **Yes**: tried, whole. **Partial**:
+what is left stands beside it. A status says what the tests prove, not what a text claims.
 
-Scenarios run between separate processes over real sockets. When one has ended, a witness that shares no code with kepgw
-looks at SMTP replies, mailboxes, keywords and `kepgw evidence list` (`tests/scenarios/witness.py`): every recipient has
-exactly one state, and a final one; no evidence is missing and none is there twice, at either provider; all evidence of a
-message names the same digest, sender and recipients. `test_scenario_50_witness.py` shows that it sees each single thing
-that is wrong.
+Scenarios run between separate processes over real sockets. When one has ended, a witness that shares no code with
+kepgw looks at SMTP replies, mailboxes, keywords and `kepgw evidence list` (`tests/scenarios/witness.py`): every
+recipient has exactly one state, and a final one; no evidence is missing and none is there twice, at either provider;
+all evidence of a message names the same digest, sender and recipients. `test_scenario_50_witness.py` shows that it
+sees each single thing that is wrong.
 
 How to connect and to try it with us: [peering.md](peering.md).
 """
