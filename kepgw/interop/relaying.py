@@ -26,6 +26,7 @@ from kepgw.store.tasks import (
     Kind,
     Task,
     add,
+    by_id,
     finish,
     let_follow,
     of_dispatch,
@@ -188,7 +189,8 @@ class Relaying:
 
     def _relayed(self, tx: Tx, task: Task, sent: Sequence[Recipient], refused: Mapping[str, str]) -> None:
         """The peer has taken the message for some: those wait for its answer. A 4xx for a recipient is asked again."""
-        if not finish(tx, task):
+        current = by_id(tx, task.id)  # somebody may have held it back while it was under way
+        if current is None or not finish(tx, task):
             return
         at = self._now()
         transaction, now = _again(tx, task, sent)
@@ -204,8 +206,9 @@ class Relaying:
             self._step(tx, transaction, [each], Event.WAY_CLOSED, at, reason, self._attempt(task.lane, reply))
         waiting = [reply for reply in refused.values() if _passing(reply)]
         if later and waiting:
-            due = min(self._next(task, at), task.deadline or at)
-            add(tx, replace(task, due=due, attempts=task.attempts + 1, last_error=f"rcpt: {waiting[0]}"[:MAX_REPLY]))
+            due = current.due if current.held else min(self._next(task, at), task.deadline or at)
+            told = f"rcpt: {waiting[0]}"[:MAX_REPLY]
+            add(tx, replace(current, due=due, attempts=task.attempts + 1, last_error=told))
 
     def _not_relayed(self, tx: Tx, task: Task, waiting: Sequence[Recipient], problem: RelayProblem) -> None:
         at = self._now()

@@ -6,6 +6,7 @@ import pytest
 from interop_house import HS90, HS91, original
 
 from kepgw.evidence.codes import Reason
+from kepgw.interop.desk import Outcome
 from kepgw.interop.dropping import give_up
 from kepgw.interop.peers import hold_peer, release_peer
 from kepgw.interop.work import order_of
@@ -32,6 +33,39 @@ async def test_a_held_dispatch_is_not_sent_and_its_window_goes_on(issued):
     assert not issued.client.sent
     assert issued.states() == ["unreached", "unreached"]
     assert issued.codes() == [10, 31, 31]
+
+
+async def test_one_held_while_it_is_under_way_is_not_sent_again(issued):
+    """The peer has it for one recipient; the other one's second attempt is what is held back."""
+    (task,) = issued.tasks(Kind.RELAY)
+
+    async def answer(route, outgoing, octets):
+        await issued.store.write(lambda tx: hold(tx, task, "bakım"))
+        return Outcome("250 2.0.0 ok", {ZEKI: "450 4.2.1 later"})
+
+    issued.client.answers = [answer]
+    assert await issued.work(Kind.RELAY) == 1
+    (left,) = issued.tasks(Kind.RELAY)
+    assert (left.held, left.due) == ("bakım", task.deadline)
+    issued.clock.go(minutes=59)
+    assert await issued.work(Kind.RELAY) == 0
+    assert len(issued.client.sent) == 1
+
+
+async def test_one_given_up_while_it_is_under_way_has_one_31_and_then_counts_as_late(issued):
+    (task,) = issued.tasks(Kind.RELAY)
+
+    async def answer(route, outgoing, octets):
+        args = (Reason.OTHER, "yanlış alıcı", HS90, issued.clock())
+        assert await issued.store.write(lambda tx: give_up(tx, task, *args))
+        return Outcome("250 2.0.0 ok", {})
+
+    issued.client.answers = [answer]
+    assert await issued.work(Kind.RELAY, Kind.EVIDENCE) == 3
+    assert issued.states() == ["unreached", "unreached"]
+    assert issued.codes() == [10, 31, 31]
+    assert not issued.tasks(Kind.RELAY)
+    assert not issued.tasks(Kind.ANSWER_WINDOW)
 
 
 async def test_a_released_dispatch_goes_at_once(issued):
