@@ -249,6 +249,7 @@ def _alone(given: _Input, question: Question, original: Any) -> Verified:
         "stamp_anchors": trusted.stamp_anchors,
         "materials": trusted.materials,
         "listings": trusted.listings,
+        "owners": trusted.owners,
     }
     if given.signature:
         raise FormatError("a detached signature without its message")

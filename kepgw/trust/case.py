@@ -196,6 +196,7 @@ def _given(case: _Case, original: Octets | None) -> dict[str, Any]:
         "stamp_anchors": trusted.stamp_anchors,
         "materials": trusted.materials,
         "listings": trusted.listings,
+        "owners": trusted.owners,
     }
 
 

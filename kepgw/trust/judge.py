@@ -6,8 +6,9 @@ signatures at the given time, else at that of a good stamp, else now.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
@@ -56,16 +57,17 @@ def judge_message(
     stamp_anchors: Sequence[bytes] | None = None,
     materials: Sequence[Material] = (),
     listings: Sequence[Listing] = (),
+    owners: Mapping[bytes, frozenset[str]] = MappingProxyType({}),
 ) -> Judgement:
     """Judge a dispatch or receipt with everything inside it.
 
     ``anchors`` and ``intermediates`` are DER; time-stamp authorities are trusted by ``stamp_anchors``, or by
     ``anchors`` when that is None. ``at`` is the time at which chains must hold (see the module); ``materials`` say who
-    was revoked, ``listings`` who was in a trusted list. ``original`` is the original message where the envelope does
-    not carry it. Large ``octets`` may be mapped; nothing of the original is copied. Raises FormatError when the
-    octets are no REM envelope.
+    was revoked, ``listings`` who was in a trusted list, ``owners`` for whom alone a root vouches. ``original`` is the
+    original message where the envelope does not carry it. Large ``octets`` may be mapped; nothing of the original is
+    copied. Raises FormatError when the octets are no REM envelope.
     """
-    trusted = _trusted(anchors, intermediates, stamp_anchors, materials, listings)
+    trusted = _trusted(anchors, intermediates, stamp_anchors, materials, listings, owners)
     envelope = open_envelope(octets)
     found = _originals(octets, envelope.original, original)
     check, reading = _envelope_signature(octets, envelope.signed, envelope.signature)
@@ -110,13 +112,14 @@ def judge_evidence(
     stamp_anchors: Sequence[bytes] | None = None,
     materials: Sequence[Material] = (),
     listings: Sequence[Listing] = (),
+    owners: Mapping[bytes, frozenset[str]] = MappingProxyType({}),
 ) -> JudgedEvidence:
     """Judge a bare evidence; never raises for bad octets: the checks say it.
 
     The digest is compared with ``original_digest`` (SHA-256), or with that of ``original``; without both it is not
     checked. The rest as in ``judge_message``.
     """
-    trusted = _trusted(anchors, intermediates, stamp_anchors, materials, listings)
+    trusted = _trusted(anchors, intermediates, stamp_anchors, materials, listings, owners)
     found = _originals(b"", None, original)
     return _judge_evidence(xml, name, trusted, at, found, original_digest)
 
@@ -127,9 +130,12 @@ def _trusted(
     stamp_anchors: Sequence[bytes] | None,
     materials: Sequence[Material],
     listings: Sequence[Listing],
+    owners: Mapping[bytes, frozenset[str]],
 ) -> Trusted:
     stamping = None if stamp_anchors is None else tuple(stamp_anchors)
-    return Trusted(tuple(anchors), tuple(intermediates), tuple(materials), stamping, listings=tuple(listings))
+    return Trusted(
+        tuple(anchors), tuple(intermediates), tuple(materials), stamping, listings=tuple(listings), owners=owners
+    )
 
 
 def _originals(octets: Octets, embedded: tuple[int, int] | None, given: Octets | None) -> list[Original]:

@@ -5,8 +5,8 @@ path ends in a root that nobody has called trusted, its fingerprint is shown for
 """
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
@@ -16,6 +16,7 @@ from kepgw.trust.certificates import highest, summary
 from kepgw.trust.digests import digest_span
 from kepgw.trust.judgement import Check, Value
 from kepgw.trust.listing import Listing
+from kepgw.trust.speaking import owns, providers
 from kepgw.trust.tokens import Stamped
 
 _NO_ANCHORS = "no trusted certificates were given"
@@ -28,7 +29,8 @@ class Trusted:
 
     ``stamp_anchors`` None: time-stamp authorities are trusted by ``anchors`` too. ``sender_anchors`` are trusted
     beside ``anchors`` for signatures of senders only: the authorities of qualified certificates. ``listings`` are what
-    trusted lists say of signers at the time of their signatures.
+    trusted lists say of signers at the time of their signatures. ``owners`` has the roots that came with the card of a
+    peer, and its domains: such a root vouches for nobody else, for the peer itself may hold its key.
     """
 
     anchors: tuple[bytes, ...] = ()
@@ -37,6 +39,7 @@ class Trusted:
     stamp_anchors: tuple[bytes, ...] | None = None
     sender_anchors: tuple[bytes, ...] = ()
     listings: tuple[Listing, ...] = ()
+    owners: Mapping[bytes, frozenset[str]] = field(default_factory=dict)
 
     def chain(
         self,
@@ -64,6 +67,11 @@ class Trusted:
             return [Check(f"{name}-chain", "bad", str(error), sub, "", self._about(signer, others, at), signer)]
         shown = summary(signer).name
         values = {"name": shown, "time": at, "root": summary(path[-1]).name}
+        strange = [each for each in providers(signer) if not self._vouches(path[-1], each)]
+        if usage == "sign" and strange:
+            why = f"{values['root']} is trusted for its own provider, not for {strange[0]}"
+            sub, values["domain"] = Sub.CHAIN_CONSTRAINTS_FAILURE, strange[0]
+            return [Check(f"{name}-chain", "bad", why, sub, "not-its-own", values, signer)]
         checks = [Check(f"{name}-chain", "ok", f"{shown}, valid at {at:%Y-%m-%d %H:%M}Z", None, "", values, signer)]
         checks += self._revocation(f"{name}-revocation", path, at, proved=proved)
         return checks + self._listed(f"{name}-listed", signer, at)
@@ -122,6 +130,10 @@ class Trusted:
         if unknown is not None:
             return [Check(name, "not checked", "no revocation information", Sub.TRY_LATER, "", values, unknown)]
         return [Check(name, "ok", f"not revoked at {at:%Y-%m-%d %H:%M}Z", None, "", values, path[0])]
+
+    def _vouches(self, root: bytes, domain: str) -> bool:
+        owned = self.owners.get(root)
+        return owned is None or any(owns(each, domain) for each in owned)
 
     def _listed(self, name: str, signer: bytes, at: datetime) -> list[Check]:
         """What lists say of a provider's certificate then (EN 319 532-4 C.2.3.3.3); one that grants is enough."""

@@ -141,7 +141,7 @@ def _store(directory: Path, trusted: "Trusted") -> "Learn":
 
 
 def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Path]) -> "Trusted":
-    """The given roots, and those of a provider: its own anchors and the end of each peer's chain."""
+    """The given roots, and those of a provider: its own anchors, and each peer's for that peer alone."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from kepgw.app import verification
@@ -155,6 +155,7 @@ def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Pat
             raise ConfigurationError(f"{folder}: no folder")
     anchors, between, senders = list(load_anchors(pems)), list[bytes](), list[bytes]()
     materials: list[Material] = []
+    owners: dict[bytes, frozenset[str]] = {}
 
     def read(folder: Path, certificates: list[bytes]) -> None:
         found, lists, problems = verification.read_folder(folder)
@@ -174,12 +175,16 @@ def _trusted(pems: Sequence[Path], directory: Path | None, folders: Sequence[Pat
         anchors += load_anchors(config.trust.anchors)
         for text in ask(directory, "peer_cards"):
             card = read_card(text)
-            anchors += card.roots
+            owners |= {root: owners.get(root, frozenset()) | {*card.domains} for root in card.roots}
             between += [each for chain in card.process_chains for each in chain[1:-1]]
         for path in config.keys.process_certificates:
             between += [each.public_bytes(Encoding.DER) for each in load_certificates(path)]
         read(config.material.folder, between)
         read(config.submission.trust_anchors, senders)
     return Trusted(
-        tuple(dict.fromkeys(anchors)), tuple(between), tuple(dict.fromkeys(materials)), sender_anchors=tuple(senders)
+        tuple(dict.fromkeys((*anchors, *owners))),
+        tuple(between),
+        tuple(dict.fromkeys(materials)),
+        sender_anchors=tuple(senders),
+        owners={root: domains for root, domains in owners.items() if root not in anchors},
     )

@@ -337,6 +337,21 @@ def test_a_user_does_not_speak_for_a_provider(whole, trusted, hs91, address, sta
     assert issuer.sentence("tr") != issuer.sentence("en")
 
 
+def test_a_root_that_came_with_a_card_vouches_for_its_owner_alone(whole, hs90, hs91, tmp_path):
+    """hs91 has a root of its own and makes a certificate for hs90, to accept a message that hs90 never saw."""
+    roots = hs90.certificate("root"), hs91.certificate("root")
+    files = {
+        "original/original.eml": ORIGINAL,
+        "evidence/000001-10-x.xml": hs90.evidence(10, key=hs91.user("kep@hs90.kep.tr", tmp_path)),
+    }
+    assert judged(listed(files), Trusted(roots)).tree.status == "good"  # whoever trusts a root trusts its word
+    bound = Trusted(roots, owners={roots[1]: frozenset({"hs91.kep.tr"})})
+    result = judged(listed(files), bound)
+    assert ("evidence-chain", Sub.CHAIN_CONSTRAINTS_FAILURE) in bad(result)
+    assert not result.courses
+    assert judged(listed(whole), bound).tree.status == "good"
+
+
 def test_the_recipient_s_provider_cannot_accept_for_the_sender(trusted, hs91):
     files = {"original/original.eml": ORIGINAL, "evidence/000001-10-a.xml": hs91.evidence(10)}
     (ali,) = judged(listed(files), trusted).courses
