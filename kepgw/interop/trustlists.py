@@ -304,7 +304,11 @@ def _judge(source: ListSource, kept: Kept, offered: Sequence[tuple[str, bytes]],
         if CSI_ROOT.rpartition("}")[2].encode() in octets[:8192]:
             files.append((name, octets))
             continue
-        if hashlib.sha256(octets).digest() in kept.digests.values():
+        digest = hashlib.sha256(octets).digest()
+        if digest in kept.digests.values():
+            last = max(kept.digests)
+            if not isinstance(source.source, Path) and digest != kept.digests[last]:  # in a folder they just lie there
+                problems.append(f"rollback: an edition from before number {last} is served again")
             continue
         try:
             signed.append((name, open_list(octets, source.signers), octets))

@@ -136,7 +136,8 @@ def test_rollback_forgery_and_a_dead_server(listed):
     listed.publish(2, *gone)
     assert listed.update()[1]["sequence"] == 2
     listed.site.pages[PAGE] = granted  # the old edition, signed as ever
-    assert listed.update()[1]["sequence"] == 2
+    status, told = listed.update()
+    assert (status, told["sequence"], "rollback" in told["problem"]) == (1, 2, True)
     listed.publish(1, ("granted", listed.begin))  # an old number on a new list
     status, told = listed.update()
     assert (status, told["sequence"], "rollback" in told["problem"]) == (1, 2, True)

@@ -24,6 +24,8 @@ class TrustCommands(Commands):
         """Look at the folder and ask the authorities now. Returns when what came is in force."""
         async with self._keeper() as keeper:
             new = await keeper.refresh()
+            if self.surroundings.followed is not None:
+                await self.surroundings.followed()  # a peer may be out by what came
             return {"new": new, "certificates": [standing_data(each, self._now()) for each in keeper.standings]}
 
     @asynccontextmanager

@@ -42,10 +42,14 @@ def list_(directory: Folder, as_json: Json = False) -> None:
         out_json(found)
         return
     rows = [
-        (*(each[name] for name in ("domain", "service_address", "relay", "process_days_left")), _left(each))
+        (
+            *(each[name] for name in ("domain", "service_address", "relay", "process_days_left")),
+            _left(each),
+            "good" if each["standing"] is None else f"{each['standing']['state']}: {each['standing']['detail']}",
+        )
         for each in found
     ]
-    out(table(("DOMAIN", "SERVICE ADDRESS", "RELAY", "PROCESS DAYS LEFT", "TLS DAYS LEFT"), rows))
+    out(table(("DOMAIN", "SERVICE ADDRESS", "RELAY", "PROCESS DAYS LEFT", "TLS DAYS LEFT", "STANDING"), rows))
 
 
 @app.command()

@@ -99,6 +99,7 @@ async def test_nothing_goes_back(house, make, net, operator, signer):
     # the very first, as it is kept: no news, and no way back either
     net.pages[URL] = first
     assert await keeper.update() == 0
+    assert "served again" in problem(keeper)
     assert not keeper.word(HS91, signer, house.clock()).granted
     net.pages[URL] = operator.list(7, good, house.clock())
     assert await keeper.update() == 1
