@@ -10,7 +10,7 @@ help:
 	@echo "make run     one provider on loopback with two accounts; prints how to connect"
 	@echo "make demo    two providers exchange messages; every evidence is judged"
 	@echo "make test    the tests"
-	@echo "make bench   signatures against the bare key, messages a second against the signatures"
+	@echo "make bench   signatures against the bare key, messages a second against the signatures, relay of a full queue"
 	@echo "make fuzz    every reader of octets from outside against atheris, SECONDS=60 each, READERS=\"cms token\" for some"
 	@echo "make lint    style, types and layers"
 	@echo "make setup   only what the others need: programs and .venv"
@@ -38,6 +38,7 @@ test: setup
 bench: setup
 	@$(BIN)/python -m tests.bench.signatures
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.relay
 
 fuzz: setup
 	@$(BIN)/python -m pip install --quiet -e '.[fuzz]'

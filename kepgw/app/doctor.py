@@ -222,5 +222,6 @@ def _peers(config: Config) -> Iterator[Finding]:
             yield Finding("ok", what, f"relay {peer['relay']}, certificates hold")
 
 
-def _expiring(process: int, tls: int) -> Iterable[str]:
-    return [name for name, days in (("process", process), ("tls", tls)) if days <= EARLY]
+def _expiring(process: int, tls: int | None) -> Iterable[str]:
+    """Those that end soon; a TLS certificate below an authority is not known before it is met."""
+    return [name for name, days in (("process", process), ("tls", tls)) if days is not None and days <= EARLY]

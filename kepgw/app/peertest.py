@@ -54,8 +54,8 @@ def _known(config: Config, card: Card, peer: dict[str, Any], at: datetime) -> It
         yield Finding("problem", "standing", f"{standing['state']}: {standing['detail']}", _ASK)
     newest = max((describe(each, at) for each in card.signers), key=lambda each: each.not_after)
     yield lifetime("process certificate", newest.days_left, newest.not_after, _FRESH)
-    toward = profiles_of(config).toward(card)
-    level, remedy = ("ok", "") if toward in card.profiles else ("warning", "see [profiles] peers in kepgw.toml")
+    toward = profiles_of(config).shown(card)
+    level, remedy = ("ok", "") if toward in card.profiles else ("warning", "see profile of its [[peer]] in kepgw.toml")
     detail = f"written in {toward}; its card takes {', '.join(card.profiles)}"
     yield Finding("ok" if level == "ok" else "warning", "profile", detail, remedy)
     clock = peer["clock"]

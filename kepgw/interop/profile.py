@@ -94,6 +94,10 @@ class Profiles:
             return self.local
         return self._for(self.chosen.get(card.domain) or card.profiles[0], card.domain)
 
+    def shown(self, card: Card) -> str:
+        """What the profile for messages to a peer is called on cards, however it is spelled for that peer."""
+        return self[self.toward(card)].name
+
     def answering(self, evidence: Evidence, card: Card) -> str:
         """The name of the profile for answers to a peer: the one it wrote in, whatever its card prefers."""
         return self._for(self.of(evidence).name, card.domain)

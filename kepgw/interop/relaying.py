@@ -229,7 +229,8 @@ class Relaying:
 
     def _attempt(self, peer: str, reply: str) -> Attempt:
         route = self._peers.route(peer)
-        return Attempt((route.host if route is not None else "") or peer, reply[:MAX_REPLY])  # "": by its MX
+        host = "" if route is None else self._settings.route(route).host
+        return Attempt(host or peer, reply[:MAX_REPLY])  # "": by its MX
 
     def _next(self, task: Task, at: datetime) -> datetime:
         return at + self._settings.wait(task.attempts, random.random())  # noqa: S311  (jitter)

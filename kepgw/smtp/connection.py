@@ -204,8 +204,13 @@ class Connection:
         self._spoiled = True  # unless every reply is there at the end
         self._write(*commands, f"BDAT {len(octets)} LAST")
         self.channel.write(octets)
-        with self._in_the_message():
+        try:
             await self.channel.flush(self._limits.data_block)
+        except Gone:
+            pass  # the replies that are there are of commands: each is read for what it is
+        except TooSlow as error:
+            self.channel.abort()
+            raise RelayProblem("the peer does not take the message", permanent=False, stage="data") from error
         first, replies = await self._replies(outgoing.recipients)
         reply = await self._reply(self._limits.data_end, "data")
         _expect(first, 250, "mail")

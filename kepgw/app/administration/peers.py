@@ -113,7 +113,7 @@ class PeerCommands(Commands):
             "standing": None if standing is None else {"state": standing.state, "detail": standing.detail},
             "relay": f"{card.relay_host or 'MX'}:{card.relay_port}",
             "profiles": list(card.profiles),
-            "profile": profiles_of(self._config).toward(card),
+            "profile": profiles_of(self._config).shown(card),
             "process_certificates": [
                 {
                     "sha256": each.fingerprint,

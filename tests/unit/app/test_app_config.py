@@ -1,6 +1,8 @@
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
@@ -361,6 +363,11 @@ def test_settings_of_a_peer(folder):
     profiles = profiles_of(config)
     assert profiles["tr-kep@hs91.kep.tr"] is not profiles["tr-kep"]
     assert profiles["tr-kep@hs92.kep.tr"] is profiles["tr-kep"]
+    here, there = (SimpleNamespace(domain=domain, profiles=("tr-kep",)) for domain in ("hs91.kep.tr", "hs92.kep.tr"))
+    assert (profiles.toward(here), profiles.shown(here)) == ("rem-baseline", "rem-baseline")  # as the table has it
+    spelled = replace(profiles, chosen={})
+    assert (spelled.toward(here), spelled.shown(here)) == ("tr-kep@hs91.kep.tr", "tr-kep")
+    assert spelled.toward(there) == "tr-kep"
     assert any("hs91-relay.pem" in finding for finding in missing_files(config))
 
 

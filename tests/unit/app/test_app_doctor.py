@@ -16,7 +16,7 @@ from softhsm import MODULE, SoftHsm
 from kepgw.app import doctor_archive
 from kepgw.app.commands.access import ask
 from kepgw.app.config import load
-from kepgw.app.doctor import examine, lifetime
+from kepgw.app.doctor import _expiring, examine, lifetime
 from kepgw.app.doctor_ports import examine_ports
 from kepgw.app.doctor_stamps import _clocks
 from kepgw.app.initialise import PORTS, initialise
@@ -390,3 +390,9 @@ def test_the_archive_and_the_places_for_heads(well, tmp_path):
     place = {"name": f"folder {tmp_path}", "error": "No space left on device"}
     (full,) = found([place, {"name": "folder /old", "error": "gone"}], waiting=0)
     assert (full.what, "No space" in full.detail) == ("tree heads", True)
+
+
+def test_a_tls_certificate_that_is_not_known_before_it_is_met():
+    assert _expiring(400, None) == []
+    assert _expiring(1, None) == ["process"]
+    assert _expiring(400, 1) == ["tls"]

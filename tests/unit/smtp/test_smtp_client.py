@@ -11,6 +11,7 @@ from smtp_peer import MESSAGE, SENDER, Peer, outgoing, route_to
 from kepgw.interop.desk import Outgoing, RelayProblem, Route
 from kepgw.smtp.client import SmtpRelayClient
 from kepgw.smtp.connection import AllRefused
+from kepgw.smtp.exchangers import Exchangers
 from kepgw.smtp.limits import ClientLimits
 from kepgw.trust.tls import PeerContexts, server_context
 
@@ -179,6 +180,18 @@ async def test_connections_end_after_their_messages(certificate):
             await client.send(peer.route, outgoing())
         assert peer.connections == 2
     await client.close()
+
+
+async def test_other_settings_begin_with_the_next_connection(certificate, client):
+    async with Peer(certificate) as peer:
+        await client.send(peer.route, outgoing())
+        assert client.resting == 1
+        client.reconfigure(PeerContexts(), ClientLimits(messages_per_connection=1), Exchangers())
+        assert client.resting == 0
+        for _ in range(2):
+            await client.send(peer.route, outgoing())
+        assert client.resting == 0
+        assert peer.connections == 3
 
 
 async def test_half_a_message_never_gets_its_end(certificate, client):

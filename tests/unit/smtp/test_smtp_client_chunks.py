@@ -110,6 +110,16 @@ async def test_a_recipient_refused_beside_others(certificate, client):
             assert peer.messages == [message]
 
 
+@pytest.mark.parametrize("message", [MESSAGE, LARGE])
+async def test_one_refused_and_then_the_connection_breaks(certificate, client, message):
+    """The refusal of one recipient is not the verdict on the message."""
+    answers = [("RCPT TO:<yok", b"550 5.1.1 no\r\n"), ("BDAT", None)]
+    async with Peer(certificate, answers=answers, extensions=CHUNKS) as peer:
+        with pytest.raises(RelayProblem) as caught:
+            await client.send(peer.route, outgoing(["ali@x.tr", "yok@x.tr"], message=message, chunk=60_000))
+        assert (caught.value.stage, caught.value.permanent, caught.value.refused) == ("data", False, {})
+
+
 async def test_all_refused_and_the_chunk_read_as_commands(certificate, client):
     """A server that forgets the octets of a chunk it refuses: nothing of ours is sent into that mess."""
     answers = [("RCPT", b"550 5.1.1 no\r\n"), ("BDAT", b"503 5.5.1 no recipients\r\n500 5.5.2 what\r\n")]
