@@ -86,7 +86,10 @@ def judge_message(
         checks += unsigned("envelope", _NO_SIGNATURE)
     else:
         proved = at is not None or bool(stamps)
-        checks += trusted.chain("envelope", reading.signer, reading.certificates, moment, proved=proved)
+        # the stamp of the evidence inside says nothing about when the envelope was signed
+        made_by = datetime.now(UTC) if stamp is None and at is None else None
+        signer, others = reading.signer, reading.certificates
+        checks += trusted.chain("envelope", signer, others, moment, proved=proved, made_by=made_by)
         checks += stamp_checks
         checks.append(_from(envelope.outer, reading.signer))
     if not evidences:

@@ -6,7 +6,7 @@ path ends in a root that nobody has called trusted, its fingerprint is shown for
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kepgw.errors import FormatError, SignatureInvalid, Sub
@@ -50,10 +50,13 @@ class Trusted:
         *,
         proved: bool,
         usage: paths.Usage = "sign",
+        made_by: datetime | None = None,
     ) -> list[Check]:
         """The checks of a signer's path and of its revocation at ``at``; their names begin with ``name``.
 
         ``proved``: something shows that the signature existed at ``at``, so that it is the time to judge at.
+        ``made_by``: it carries no stamp of its own and may have been made as late as then; a revocation up to then is a
+        warning.
         """
         anchors = (*self.anchors, *self.sender_anchors) if usage == "user" else self.anchors
         if not anchors:
@@ -73,7 +76,11 @@ class Trusted:
             sub, values["domain"] = Sub.CHAIN_CONSTRAINTS_FAILURE, strange[0]
             return [Check(f"{name}-chain", "bad", why, sub, "not-its-own", values, signer)]
         checks = [Check(f"{name}-chain", "ok", f"{shown}, valid at {at:%Y-%m-%d %H:%M}Z", None, "", values, signer)]
-        checks += self._revocation(f"{name}-revocation", path, at, proved=proved)
+        revocation = self._revocation(f"{name}-revocation", path, at, proved=proved)
+        if made_by is not None and all(each.verdict != "bad" for each in revocation):
+            late = self._revocation(f"{name}-revocation", path, made_by, proved=False)
+            revocation = [replace(each, verdict="warning") for each in late if each.verdict == "bad"] or revocation
+        checks += revocation
         return checks + self._listed(f"{name}-listed", signer, at)
 
     def stamp(self, name: str, token: bytes, stamped: bytes | xades.XadesReading) -> tuple[list[Check], Stamped | None]:

@@ -140,6 +140,19 @@ def test_revoked_without_proof_of_existence(anchors, crl, process_key):
     assert [(each.name, each.sub) for each in checks if each.verdict == "bad"] == [("x-revocation", Sub.REVOKED_NO_POE)]
 
 
+def test_an_envelope_without_a_stamp_around_an_old_evidence(make, anchors, crl):
+    """Whoever stole the key may have made the envelope after the revocation: the stamp inside does not speak of it."""
+    materials = [crl("process", AT + timedelta(hours=1)), crl(issuer="root")]
+    found = {
+        each.name: each
+        for _, each in judge_message(make(envelope_stamp=False), anchors, None, None, materials=materials).every()
+    }
+    late = found["envelope-revocation"]
+    assert (late.verdict, late.sub) == ("warning", Sub.REVOKED_NO_POE)
+    assert "01.03.2026 16:00:00 +03:00" in late.sentence("tr")
+    assert found["evidence-revocation"].verdict == "ok"
+
+
 def test_an_intermediate_that_was_revoked(make, anchors, crl):
     materials = [crl(), crl("intermediate", AT - timedelta(days=1))]
     judgement = judge_message(make(), anchors, materials=materials)
