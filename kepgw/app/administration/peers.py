@@ -110,6 +110,7 @@ class PeerCommands(Commands):
             "name": card.name,
             "domains": list(card.domains),
             "service_address": card.service_address,
+            "judged": self.surroundings.standings is not None,  # only a running provider knows who is out
             "standing": None if standing is None else {"state": standing.state, "detail": standing.detail},
             "relay": f"{card.relay_host or 'MX'}:{card.relay_port}",
             "profiles": list(card.profiles),

@@ -45,7 +45,7 @@ def list_(directory: Folder, as_json: Json = False) -> None:
         (
             *(each[name] for name in ("domain", "service_address", "relay", "process_days_left")),
             _left(each),
-            "good" if each["standing"] is None else f"{each['standing']['state']}: {each['standing']['detail']}",
+            _standing(each),
         )
         for each in found
     ]
@@ -88,6 +88,13 @@ def handshake(
             remedy = f" -> {finding.remedy}" if finding.remedy else ""
             out(plain(f"{finding.level:<8} {finding.what}: {finding.detail}{remedy}", 1000) + "\n")
     raise typer.Exit(1 if any(finding.level == "problem" for finding in findings) else 0)
+
+
+def _standing(peer: dict[str, Any]) -> str:
+    """Whether a peer may be dealt with; a stopped provider does not know."""
+    if peer["standing"] is None:
+        return "good" if peer["judged"] else "-"
+    return f"{peer['standing']['state']}: {peer['standing']['detail']}"
 
 
 def _left(peer: dict[str, Any]) -> str:
