@@ -39,6 +39,7 @@ bench: setup
 	@$(BIN)/python -m tests.bench.signatures
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.relay
+	@$(BIN)/python -m tests.bench.beside_postfix
 
 fuzz: setup
 	@$(BIN)/python -m pip install --quiet -e '.[fuzz]'

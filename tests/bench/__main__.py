@@ -107,6 +107,7 @@ def measure(algorithm: str, size: str, runs: int, folder: Path) -> dict[str, flo
     kepgw(
         "init", node.folder, "--provider", node.domain, "--dev", "--base-port", str(node.base), "--algorithm", algorithm
     )
+    node.configure(mailbox__quota_octets=0)
     sender, recipient = node.account("ali"), node.account("veli")
     result = folder / f"{algorithm}-{octets}.json"
     server = subprocess.Popen([sys.executable, "-m", "tests.bench.server", str(node.folder), str(result)])

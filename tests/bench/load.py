@@ -79,3 +79,28 @@ async def submit(
 
     await asyncio.gather(*(one() for _ in range(connections)))
     return taken
+
+
+async def pace(
+    where: tuple[str, int],
+    login: str,
+    password: str,
+    recipient: str,
+    make: Callable[[int], bytes],
+    count: int,
+    connections: int,
+) -> float:
+    """As ``submit``; the seconds from the first MAIL to the last 250, all connections being logged in before."""
+    numbers = iter(range(count))
+    submitters = [Submitter(*where, login, password) for _ in range(connections)]
+    await asyncio.gather(*(each.open() for each in submitters))
+
+    async def one(submitter: Submitter) -> None:
+        for number in numbers:
+            await submitter.send(make(number), recipient)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(each) for each in submitters))
+    passed = time.perf_counter() - began
+    await asyncio.gather(*(each.close() for each in submitters))
+    return passed

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 SERVICES = """
-{port} inet n - n - - smtpd
+{port} inet n - n - - smtpd{options}
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -58,12 +58,13 @@ def free_port() -> int:
 class PostfixHouse:
     """``start`` returns when it answers; ``certificate`` is what it shows, a PEM file."""
 
-    def __init__(self, hostname: str, **settings: object):
+    def __init__(self, hostname: str, *, implicit_tls: bool = False, **settings: object):
         # the daemons run as postfix and cannot enter a folder of pytest's
         self.folder = Path(tempfile.mkdtemp(prefix="kepgw-postfix-"))
         self.folder.chmod(0o755)
         self.hostname = hostname
         self.port = free_port()
+        self._options = " -o smtpd_tls_wrappermode=yes" if implicit_tls else ""
         self.certificate = self.folder / "tls.pem"
         self.settings = settings
         self.process = None
@@ -134,7 +135,7 @@ class PostfixHouse:
             **self.settings,
         }
         (conf / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in written.items()))
-        (conf / "master.cf").write_text(SERVICES.format(port=f"127.0.0.1:{self.port}").lstrip())
+        (conf / "master.cf").write_text(SERVICES.format(port=f"127.0.0.1:{self.port}", options=self._options).lstrip())
         self.process = subprocess.Popen(
             ["/usr/sbin/postfix", "-c", str(conf), "start-fg"],
             stdin=subprocess.DEVNULL,
