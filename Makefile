@@ -33,7 +33,7 @@ demo: setup
 test: setup
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_conformance.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -p xdist -n logical --dist loadfile
 
 bench: setup
 	@$(BIN)/python -m tests.bench.signatures

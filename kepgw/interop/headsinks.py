@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from kepgw.errors import KepError, StoreError
 from kepgw.evidence.ledger import write_head
+from kepgw.interop.programs import environment
 from kepgw.store import headsinks
 from kepgw.store.engine import Change, Store
 
@@ -92,7 +93,7 @@ class CommandSink:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
-                env={**os.environ, "KEPGW_HEAD": file},
+                env=environment(KEPGW_HEAD=file),
                 start_new_session=True,  # what it starts ends with it
             )
         except OSError as error:
