@@ -28,6 +28,7 @@ from kepgw.interop.case import Case, Counterpart, Order, sender_told, tell_sende
 from kepgw.interop.workshop import Bench
 from kepgw.message.rendering import render
 
+OFFERS = ("SIZE 40000000", "8BITMIME", "ENHANCEDSTATUSCODES")  # and PIPELINING, CHUNKING where a scenario adds them
 CLOSE = "close"  # hang up in place of a reply
 GOOD = {
     "connect": "220 script",
@@ -64,12 +65,11 @@ def relay(node: Node, sender: str, recipients: Iterable[str], octets: bytes) -> 
 class ScriptedPeer:
     """A known provider. ``plan`` has, for a stage, the answers to come; without one the answer is good."""
 
-    def __init__(self, node: Node, *, profile: str = "tr-kep") -> None:
+    def __init__(self, node: Node) -> None:
         self.node = node
         self.domain = node.domain
         self.service_address = f"kep@{node.domain}"
-        self.profile = profile
-        self.offers = ["SIZE 40000000", "8BITMIME", "ENHANCEDSTATUSCODES"]
+        self.offers = list(OFFERS)
         self.tls = True
         self.plan: dict[str, deque[str]] = {}
         self.go_on = threading.Event()  # a stage planned as "wait ..." answers when this is set
@@ -144,7 +144,7 @@ class ScriptedPeer:
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if not await self._say(writer, "connect"):
             return
-        secure, sender = False, ""
+        secure, sender, content = False, "", b""
         recipients: list[str] = []
         while line := (await reader.readline()).decode("ascii", "replace").strip():
             verb = line.split(" ")[0].upper()
@@ -156,16 +156,30 @@ class ScriptedPeer:
                     await writer.start_tls(self._context)
                     secure = True
             elif verb == "MAIL":
-                recipients = []
-                sender = line.partition("<")[2].partition(">")[0]
-                await self._say(writer, "mail")
-            elif verb == "RCPT":
+                recipients, content = [], b""
+                named = line.partition("<")[2].partition(">")[0]
+                sender = named if await self._say(writer, "mail") else ""
+            elif verb == "RCPT" and sender:
                 if await self._say(writer, "rcpt"):
                     recipients.append(line.partition("<")[2].partition(">")[0])
-            elif verb == "DATA":
+            elif verb == "DATA" and recipients:
                 if await self._say(writer, "data"):
                     await self._data(reader, writer, sender, recipients)
                     return  # one message a connection, so that the next fault can be at its beginning
+            elif verb == "BDAT":
+                if self._planned("within"):
+                    raise ConnectionResetError
+                content += await reader.readexactly(int(line.split()[1]))
+                if not recipients:
+                    writer.write(b"503 5.5.1 no recipients\r\n")
+                elif not line.upper().endswith("LAST"):
+                    writer.write(b"250 2.0.0 go on\r\n")
+                else:
+                    self.taken.put(Taken(sender, tuple(recipients), content))
+                    await self._say(writer, "end")
+                    return
+            elif verb in {"RCPT", "DATA"}:  # in a group whose beginning was refused
+                writer.write(b"503 5.5.1 bad sequence\r\n")
             elif verb == "QUIT":
                 writer.write(b"221 2.0.0 bye\r\n")
                 return
@@ -175,15 +189,21 @@ class ScriptedPeer:
     async def _data(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sender: str, recipients: Collection[str]
     ) -> None:
-        if self.plan.get("within"):  # hang up in the middle of the content
-            self.plan["within"].popleft()
-            self.stages.append("within")
+        if self._planned("within"):
             await reader.readline()
             raise ConnectionResetError
         content = await reader.readuntil(b"\r\n.\r\n")
         octets = content[:-3].replace(b"\r\n..", b"\r\n.")
         self.taken.put(Taken(sender, tuple(recipients), octets))
         await self._say(writer, "end")
+
+    def _planned(self, stage: str) -> bool:
+        """Whether the plan has something for a stage that has no reply: hang up in the middle of the content."""
+        if not self.plan.get(stage):
+            return False
+        self.plan[stage].popleft()
+        self.stages.append(stage)
+        return True
 
     def next(self) -> Taken:
         """The next dispatch or receipt that came here."""

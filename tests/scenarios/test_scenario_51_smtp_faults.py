@@ -1,18 +1,27 @@
 """51 A peer that fails at each stage of SMTP: what is for now is tried again, what is for good is 31 at once."""
 
 import pytest
-from scripted import CLOSE
+from scripted import CLOSE, OFFERS
 from story import ACCEPTED, DELIVERED, RELAYED, UNREACHED, keywords, receipts
 
 from kepgw.evidence.codes import KepCode
 
 
-def answered(world, about, dispatch):
-    """The peer says 20 and 40, and the sender has them."""
-    world.peer.tell(world.here, dispatch, KepCode.ILETILDI)
-    world.peer.tell(world.here, dispatch, KepCode.TESLIM)
+def fails_once(world, stage, fault, copies, way):
+    """A message that meets a fault, comes again, and is answered."""
+    peer = world.peer
+    recipient = f"{way}-{stage}-{len(fault)}@hs91.kep.tr"
+    peer.answer(**{stage: [fault]})
+    about = world.send(recipient)
+    taken = [peer.next() for _ in range(copies)]
+    assert {each.octets for each in taken} == {taken[0].octets}, "what is sent again is the same"
+    assert all(each.recipients == (recipient,) for each in taken)
+    assert peer.stages.count(stage) > 1 or stage == "within", "the fault was met"
+    peer.tell(world.here, taken[0].octets, KepCode.ILETILDI)
+    peer.tell(world.here, taken[0].octets, KepCode.TESLIM)
     found = receipts(world.here, world.ali, 3, world.judges, about)
     assert found == {ACCEPTED: 1, RELAYED: 1, DELIVERED: 1}
+    world.expected[about, recipient] = "delivered"
 
 
 @pytest.mark.parametrize(
@@ -35,16 +44,28 @@ def answered(world, about, dispatch):
     ],
 )
 def test_for_now(half_world, stage, fault, copies):
-    world, peer = half_world, half_world.peer
-    recipient = f"once-{stage}-{len(fault)}@hs91.kep.tr"
-    peer.answer(**{stage: [fault]})
-    about = world.send(recipient)
-    taken = [peer.next() for _ in range(copies)]
-    assert {each.octets for each in taken} == {taken[0].octets}, "what is sent again is the same"
-    assert all(each.recipients == (recipient,) for each in taken)
-    assert peer.stages.count(stage) > 1 or stage == "within", "the fault was met"
-    answered(world, about, taken[0].octets)
-    world.expected[about, recipient] = "delivered"
+    fails_once(half_world, stage, fault, copies, "once")
+
+
+@pytest.mark.parametrize("offered", [["PIPELINING"], ["PIPELINING", "CHUNKING"]], ids=["pipelined", "chunked"])
+@pytest.mark.parametrize(
+    ("stage", "fault", "copies"),
+    [
+        ("mail", "451 4.3.0 later", 1),
+        ("rcpt", "450 4.2.0 later", 1),
+        ("rcpt", CLOSE, 1),
+        ("within", "", 1),
+        ("end", "451 4.3.0 later", 2),
+        ("end", CLOSE, 2),
+    ],
+)
+def test_for_now_in_groups_and_chunks(half_world, offered, stage, fault, copies):
+    """As above with commands in one packet, and with BDAT."""
+    half_world.peer.offers = [*OFFERS, *offered]
+    try:
+        fails_once(half_world, stage, fault, copies, "-".join(offered).lower())
+    finally:
+        half_world.peer.offers = list(OFFERS)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +129,7 @@ def test_what_the_peer_cannot_carry_is_not_converted(half_world):
         world.here.send(message, world.ali, ["seven@hs91.kep.tr"])
         assert receipts(world.here, world.ali, 2, world.judges, "<sekiz@ali>") == {ACCEPTED: 1, UNREACHED: 1}
     finally:
-        peer.offers = ["SIZE 40000000", "8BITMIME"]
+        peer.offers = list(OFFERS)
     assert "data" not in peer.stages
     world.expected[about, "small@hs91.kep.tr"] = world.expected["<sekiz@ali>", "seven@hs91.kep.tr"] = "unreached"
 
