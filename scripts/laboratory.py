@@ -89,7 +89,7 @@ def command(*arguments: str | Path, stdin: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a provider answered to one submission; ``data`` tells whether it came so far that the content was sent."""
+    """What a provider answered to one submission; ``data`` tells whether the content was sent, and answered for good."""
 
     sender: str
     message_id: str
@@ -230,7 +230,7 @@ class Node:
             try:
                 refused = client.sendmail(sender, wanted, octets, mail_options=["BODY=8BITMIME"])
             except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as error:
-                data = isinstance(error, smtplib.SMTPDataError)
+                data = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500  # a 4xx leaves no proof
                 self.replies.append(Reply(sender, message_id, frozenset(), frozenset(wanted), data))
                 raise
         self.replies.append(Reply(sender, message_id, frozenset(wanted) - refused.keys(), frozenset(refused), True))
