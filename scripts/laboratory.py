@@ -89,7 +89,7 @@ def command(*arguments: str | Path, stdin: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a provider answered to one submission; ``data`` tells whether the content was sent, and answered for good."""
+    """What a provider answered to one submission; ``data``: the content was sent and answered for good."""
 
     sender: str
     message_id: str
