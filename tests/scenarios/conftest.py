@@ -158,15 +158,17 @@ def world(make_world: Callable[[], World]) -> World:
 @pytest.fixture(scope="module")
 def module_world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[World]:
     """A running pair for scenarios that leave each other alone."""
+    before = request.session.testsfailed
     world = World(tmp_path_factory.mktemp("world")).start()
     yield world
-    world.end(failed=bool(request.session.testsfailed))
+    world.end(failed=request.session.testsfailed > before)
 
 
 @pytest.fixture(scope="module")
 def half_world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Half]:
     """A running provider with a scripted peer, for scenarios that leave each other alone."""
+    before = request.session.testsfailed
     half = Half(tmp_path_factory.mktemp("half"))
     half.start()
     yield half
-    half.end(failed=bool(request.session.testsfailed))
+    half.end(failed=request.session.testsfailed > before)

@@ -46,6 +46,7 @@ def test_each_peer_for_itself(make_world, tmp_path):
     dead, slow = (Node(tmp_path / name, f"{name}.kep.tr").init() for name in ("hs92", "hs93"))
     for node in (dead, slow):
         here.peer_with(node)
+    world.told = {"absent": {"hs92.kep.tr", "hs93.kep.tr"}, "waiting": {"can@hs92.kep.tr", "cem@hs93.kep.tr"}}
     ports = [Port(dead.base + 25, drips=False), Port(slow.base + 25, drips=True)]
     try:
         world.start()

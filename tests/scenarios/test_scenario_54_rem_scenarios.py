@@ -50,11 +50,12 @@ class Trio(World):
 
 @pytest.fixture(scope="module", params=["tr-kep", "rem-baseline"])
 def trio(tmp_path_factory, request):
+    before = request.session.testsfailed
     world = Trio(tmp_path_factory.mktemp(request.param), request.param)
     world.start()
     yield world
     try:
-        world.end(failed=bool(request.session.testsfailed))
+        world.end(failed=request.session.testsfailed > before)
         world.judges.end()
     finally:
         world.peer.close()
