@@ -142,9 +142,11 @@ def _open(
     judged = judgement.evidences[0]
     evidence = judged.evidence
     assert evidence is not None
-    # every evidence is time-stamped; the envelope of a dispatch where its profile has it so
+    # every evidence is time-stamped; the envelope of a dispatch where its profile has it so, and a profile that the
+    # peer's card does not name excuses from nothing
     stamped = {check.name for _, check in judgement.every() if check.verdict == "ok"}
-    wants = judgement.envelope.original is not None and profiles.of(evidence).stamped_dispatch
+    profile = profiles.of(evidence)
+    wants = judgement.envelope.original is not None and (profile.stamped_dispatch or profile.name not in card.profiles)
     missing = {"evidence-stamp", *(["envelope-stamp"] if wants else [])} - stamped
     if missing:
         raise Refusal("envelope-invalid", f"without a time stamp: {', '.join(sorted(missing))}")

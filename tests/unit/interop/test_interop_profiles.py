@@ -284,6 +284,9 @@ async def test_a_dispatch_of_the_baseline_needs_no_stamp_around_it(house, bench)
                 bench.stamp = kept
 
     theirs = formed(bench, octets)
+    with pytest.raises(Refusal, match="envelope-stamp"):  # its card does not name the baseline: nothing is excused
+        await house.receive(sealed(bench, theirs, octets, envelope_by=Plain()), "ayse@hs90.kep.tr")
+    await house.know(HS91, profiles=("rem-baseline", "tr-kep"))
     assert await house.receive(sealed(bench, theirs, octets, envelope_by=Plain()), "ayse@hs90.kep.tr")
     assert house.dispatches()[0].profile == "rem-baseline"
     with pytest.raises(Refusal, match="envelope-stamp"):
