@@ -152,6 +152,7 @@ def test_an_outage_loses_nothing_and_delays_only(make_world, authorities):
 
 def test_intake_stops_only_past_the_debt_limit(make_world, authorities):
     world = make_world()
+    world.no_witness("what was taken still waits for its time stamp when the scenario ends")
     authority = authorities(world.here.folder / "keys", behaviour="hang")
     ask(world.here, authority)
     world.here.configure(limits__waiting_messages=3)
